@@ -1,0 +1,50 @@
+"""FairGen: demographically fair medical image synthesis, from a cohort folder to a report.
+
+The public names are loaded on first use, so that ``import fairgen`` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Attribute": "fairgen.cohort.schema",
+    "Cohort": "fairgen.cohort.cohort",
+    "CohortFolder": "fairgen.files.folder",
+    "FairGenError": "fairgen.errors",
+    "Group": "fairgen.cohort.schema",
+    "METHODS": "fairgen.methods",
+    "Record": "fairgen.cohort.cohort",
+    "Schema": "fairgen.cohort.schema",
+    "audit": "fairgen.cohort.audit",
+    "classify": "fairgen.classifiers",
+    "divide": "fairgen.cohort.split",
+    "generate": "fairgen.engine.generate",
+    "import_cohort": "fairgen.intake.table:import_table",
+    "make_tiny": "fairgen.engine.tiny",
+    "open_generator": "fairgen.engine.generate",
+    "read_cohort": "fairgen.files.folder",
+    "read_study": "fairgen.study.config",
+    "run_study": "fairgen.study.run",
+    "split_cohort": "fairgen.cohort.split",
+    "split_folder": "fairgen.files.layout",
+    "train": "fairgen.engine.train",
+    "write_phantom": "fairgen.intake.phantom",
+    "write_report": "fairgen.report",
+}
+
+__all__ = [*sorted(_HOMES), "__version__", "metrics"]  # noqa: PLE0604 - names, all of them texts
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name == "metrics":
+        return import_module("fairgen.metrics")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fairgen' has no attribute '{name}'")
+    home, _, own = _HOMES[name].partition(":")
+    return getattr(import_module(home), own or name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,319 @@
+"""The command line: one command a stage; each parses, calls one function, and prints."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairgen import __version__
+from fairgen.errors import FairGenError
+
+app = typer.Typer(
+    help="FairGen: demographically fair medical image synthesis. Research only, not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+importing = typer.Typer(help="Turn outside data into a cohort folder.", no_args_is_help=True)
+basing = typer.Typer(help="Make a base to fine-tune.", no_args_is_help=True)
+scoring = typer.Typer(help="Write rows of scores.jsonl.", no_args_is_help=True)
+app.add_typer(importing, name="import")
+app.add_typer(basing, name="base")
+app.add_typer(scoring, name="score")
+
+Out = Annotated[Path, typer.Option("--out", help="Folder to make.")]
+CohortPath = Annotated[Path, typer.Option("--cohort", help="Cohort folder.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of every draw.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, as KEY=VALUE; repeatable.")
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit with 2 and one line on stderr for a user's mistake."""
+    _quiet_libraries()
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="fairgen")
+    except FairGenError as error:
+        print(f"fairgen: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _quiet_libraries() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"fairgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell what is done.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Set up what all commands share."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("fairgen").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@app.command()
+def show(study: Path, assignments: Assignments = None) -> None:
+    """Print a study's settings, every default included.
+
+    Example: fairgen show studies/demo.toml --set train.steps=200
+    """
+    from fairgen.study.config import read_study
+
+    print(read_study(study, assignments or ()).model_dump_json(indent=2))
+
+
+@app.command()
+def phantom(
+    name: str,
+    out: Out,
+    count: Annotated[int, typer.Option(help="Images.", min=1)] = 2000,
+    size: Annotated[int, typer.Option(help="Side in pixels.", min=32, max=512)] = 64,
+    seed: Seed = 0,
+) -> None:
+    """Render a built-in cohort.
+
+    Example: fairgen phantom skin --out cohorts/skin --count 2000
+    """
+    from fairgen.intake.phantom import write_phantom
+
+    folder = write_phantom(name, out, count=count, size=size, seed=seed)
+    print(f"{out}: {len(folder.cohort)} images of {len(folder.cohort.subjects())} subjects")
+
+
+@importing.command("table")
+def import_table(
+    file: Path,
+    images: Annotated[Path, typer.Option(help="Folder that the file names are relative to.")],
+    label: Annotated[str, typer.Option(help="NAME, NAME=COLUMN or NAME=COLUMN:LEVEL=V,V;...")],
+    attribute: Annotated[list[str], typer.Option(help="As --label; repeatable.")],
+    out: Out,
+    file_column: Annotated[str, typer.Option(help="Column of file names.")] = "file_name",
+    subject_column: Annotated[str | None, typer.Option(help="Column of patients.")] = None,
+    missing: Annotated[str, typer.Option(help="drop, level or error.")] = "error",
+    modality: Annotated[str, typer.Option(help="skin, chest, mri or generic.")] = "generic",
+    assignments: Assignments = None,
+) -> None:
+    """Import any CSV, TSV, JSON lines or Parquet table with its images.
+
+    Example: fairgen import table metadata.csv --images . --subject-column patient
+    --attribute sex --label disease --missing drop --out cohorts/mine
+    """
+    from fairgen.intake.spec import TableSettings, parse_attribute, parse_label
+    from fairgen.intake.table import import_table as run
+    from fairgen.study.config import override, validate
+
+    given = {
+        "images": images,
+        "attributes": dict(parse_attribute(text) for text in attribute),
+        "label": parse_label(label),
+        "file_column": file_column,
+        "subject_column": subject_column,
+        "missing": missing,
+        "modality": modality,
+    }
+    spec = override(validate(TableSettings, given, "import table"), assignments or ())
+    folder = run(file, out=out, spec=spec)
+    print(f"{out}: {len(folder.cohort)} images of {len(folder.cohort.subjects())} subjects")
+    for reason, count in dict(folder.source.get("dropped", {})).items():
+        print(f"  left out: {count} rows, {reason}")
+
+
+@app.command()
+def audit(cohort: Path, json_: AsJson = False) -> None:
+    """Say who is in a cohort: counts, imbalance, leaks, duplicates, unreadable files.
+
+    Example: fairgen audit cohorts/skin
+    """
+    from fairgen.files.facts import audit_folder
+
+    found = audit_folder(cohort)
+    if json_:
+        print(json.dumps(found.as_dict(), indent=2))
+        return
+    from rich.console import Console
+
+    from fairgen.report.terminal import audit_table
+
+    Console().print(audit_table(found))
+    for sentence in found.findings():
+        print(sentence)
+
+
+@app.command()
+def split(
+    cohort: Path,
+    fractions: Annotated[str, typer.Option(help="Train, valid, test.")] = "0.6,0.15,0.25",
+    overwrite: Annotated[bool, typer.Option(help="Replace another split.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Divide a cohort by subject, with each group's share alike in every part.
+
+    Example: fairgen split cohorts/skin --fractions 0.6,0.15,0.25 --seed 1
+    """
+    from fairgen.cohort.split import SplitSettings
+    from fairgen.files.layout import split_folder
+    from fairgen.study.config import validate
+
+    given = {"fractions": fractions.split(","), "seed": seed}
+    settings = validate(SplitSettings, given, "split")
+    folder = split_folder(cohort, settings, overwrite=overwrite)
+    for name in ("train", "valid", "test"):
+        shown = [r.subject for r in folder.cohort.records if r.split == name]
+        print(f"{name}: {len(shown)} images of {len(set(shown))} subjects")
+
+
+@basing.command("tiny")
+def base_tiny(
+    cohort: CohortPath, out: Out, assignments: Assignments = None, seed: Seed = 0
+) -> None:
+    """Make a small Stable Diffusion; its autoencoder sees the training split only.
+
+    Example: fairgen base tiny --cohort cohorts/skin --out bases/skin
+    """
+    from fairgen.engine.tiny import TinySettings, make_tiny
+    from fairgen.files.folder import read_cohort
+    from fairgen.study.config import override
+
+    settings = override(TinySettings(), assignments or ())
+    make_tiny(read_cohort(cohort), out=out, settings=settings, seed=seed)
+    print(out)
+
+
+@app.command()
+def train(
+    method: Annotated[str, typer.Option(help="sd, cbrs, sqrs, cbdm or fairgen.")],
+    cohort: CohortPath,
+    base: Annotated[str, typer.Option(help="Pipeline folder, hub id, or tiny.")],
+    out: Out,
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps.", min=1)] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between.", min=0)] = None,
+    assignments: Assignments = None,
+    seed: Seed = 0,
+) -> None:
+    """Fine-tune a base with one method; repeating the command resumes.
+
+    Example: fairgen train --method fairgen --cohort cohorts/skin --base bases/skin
+    --out models/fairgen --steps 500 --set batch_size=16
+    """
+    from fairgen.engine.settings import TrainSettings
+    from fairgen.engine.train import train as run
+    from fairgen.files.folder import read_cohort
+    from fairgen.methods import find_method
+    from fairgen.study.config import override
+
+    given = list(assignments or ())
+    given += [f"steps={steps}"] if steps is not None else []
+    given += [f"checkpoint_every={checkpoint_every}"] if checkpoint_every is not None else []
+    settings = override(TrainSettings(), given)
+    recipe = find_method(method)
+    folder = read_cohort(cohort)
+    print(run(folder, method=recipe, base=base, out=out, settings=settings, seed=seed))
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Option(help="Folder written by `fairgen train`.")],
+    out: Out,
+    per_group: Annotated[int | None, typer.Option(help="Images a group.", min=1)] = None,
+    plan: Annotated[str | None, typer.Option(help="fill: every group up to the largest.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images drawn together.", min=1)] = 16,
+    steps: Annotated[int, typer.Option(help="Sampling steps.", min=1)] = 50,
+    guidance: Annotated[float, typer.Option(help="Classifier-free guidance.", min=1)] = 7.5,
+    sampler: Annotated[str, typer.Option(help="ddim, dpm-solver++, pndm or unipc.")] = "ddim",
+    seed: Seed = 0,
+) -> None:
+    """Draw a synthetic set; repeating the command draws what is missing.
+
+    Example: fairgen generate --model models/fairgen --out synthetic --per-group 100
+    """
+    from fairgen.engine.generate import generate as run
+    from fairgen.engine.generate import open_generator, planned
+    from fairgen.engine.sampling import SampleSettings
+
+    settings = SampleSettings(
+        sampler=sampler, steps=steps, guidance=guidance, batch_size=batch_size
+    )
+    generator = open_generator(model)
+    folder = run(generator, planned(generator, plan, per_group, seed), out=out, settings=settings)
+    print(f"{out}: {len(folder.cohort)} images")
+
+
+@app.command()
+def classify(
+    cohort: CohortPath,
+    out: Out,
+    synthetic: Annotated[Path | None, typer.Option(help="Generated set to add.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Synthetic images a real one.")] = None,
+    classifier: Annotated[str, typer.Option(help="vit-tiny or vit.")] = "vit-tiny",
+    reweight: Annotated[bool, typer.Option(help="Weigh by inverse performance.")] = False,
+    assignments: Assignments = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a downstream classifier and predict the validation and test images.
+
+    Example: fairgen classify --cohort cohorts/skin --synthetic synthetic --reweight --out vit
+    """
+    from fairgen.classifiers import ClassifySettings
+    from fairgen.classifiers import classify as run
+    from fairgen.files.folder import read_cohort
+    from fairgen.study.config import override
+
+    given = [*(assignments or ()), f"classifier={classifier}", f"reweight={str(reweight).lower()}"]
+    print(
+        run(
+            read_cohort(cohort),
+            synthetic=None if synthetic is None else read_cohort(synthetic),
+            ratio=ratio,
+            settings=override(ClassifySettings(), given),
+            out=out,
+            seed=seed,
+        )
+    )
+
+
+@app.command()
+def report(run: Path) -> None:
+    """Write the report of a run folder from the files in it.
+
+    Example: fairgen report runs/demo
+    """
+    from fairgen.report import write_report
+
+    print(write_report(run))
+
+
+@app.command("run")
+def run_(study: Path, out: Out, assignments: Assignments = None) -> None:
+    """Run a study, from its data to its report; repeating the command resumes.
+
+    Example: fairgen run studies/demo.toml --out runs/demo
+    """
+    from rich.console import Console
+
+    from fairgen.report.terminal import score_table
+    from fairgen.study.config import read_study
+    from fairgen.study.run import run_study
+
+    logging.getLogger("fairgen").setLevel(logging.INFO)
+    page = run_study(read_study(study, assignments or ()), out)
+    lines = (out / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    Console().print(score_table(json.loads(line) for line in lines))
+    print(page)

@@ -1,0 +1,1 @@
+"""Who is in the data: schema, records, audit, splits, resampling and plans. Pure."""

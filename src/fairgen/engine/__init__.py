@@ -1,0 +1,1 @@
+"""The only room that knows diffusers: devices, training, checkpoints, generation, features."""

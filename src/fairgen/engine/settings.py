@@ -1,0 +1,57 @@
+"""What may be set about a training."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class TrainSettings(BaseModel, extra="forbid", frozen=True):
+    """Sets a training; the defaults are the paper's recipe.
+
+    Attributes:
+        steps: Optimisation steps.
+        batch_size: Images a device holds at once.
+        accumulation: Batches whose gradients are summed before a step.
+        learning_rate: Peak learning rate of AdamW, decayed to zero along a half cosine.
+        warmup: Steps of linear warm-up.
+        weight_decay: Weight decay of AdamW.
+        caption_dropout: Share of captions replaced by the empty one, in [0, 1].
+        max_grad_norm: Norm to which gradients are clipped.
+        ema_decay: Largest decay of the averaged weights, which are the ones saved.
+        mixed_precision: Arithmetic of the U-Net; weights stay in fp32.
+        gradient_checkpointing: Recompute activations to save memory.
+        flip: Mirror half of the images; unset, as the modality allows.
+        size: Side of the square images in pixels; unset, as the base was made for.
+        train_text_encoder: Train the text encoder too. Only for pretraining a base.
+        checkpoint_every: Steps between checkpoints; zero for none.
+        checkpoints_limit: Checkpoints kept.
+        log_every: Steps between lines of the log.
+        probe_every: Steps between measurements of the condition's strength; zero for none.
+        grid_every: Steps between sample grids; zero for one at the end.
+        grid_columns: Images of each group in a grid; zero for no grid.
+        grid_guidance: Guidance of the grid's images.
+        tracker: Where accelerate reports to, besides ``log.jsonl``.
+    """
+
+    steps: int = Field(15_000, ge=1)
+    batch_size: int = Field(8, ge=1)
+    accumulation: int = Field(4, ge=1)
+    learning_rate: float = Field(1e-5, gt=0)
+    warmup: int = Field(0, ge=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    caption_dropout: float = Field(0.1, ge=0, le=1)
+    max_grad_norm: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.9999, ge=0, lt=1)
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    gradient_checkpointing: bool = False
+    flip: bool | None = None
+    size: int | None = Field(None, ge=8)
+    train_text_encoder: bool = False
+    checkpoint_every: int = Field(500, ge=0)
+    checkpoints_limit: int = Field(2, ge=1)
+    log_every: int = Field(25, ge=1)
+    probe_every: int = Field(250, ge=0)
+    grid_every: int = Field(0, ge=0)
+    grid_columns: int = Field(4, ge=0)
+    grid_guidance: float = Field(3.0, ge=1)
+    tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = "tensorboard"

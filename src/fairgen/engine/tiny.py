@@ -1,0 +1,192 @@
+"""The tiny base: a small but complete Stable Diffusion for 64-pixel images."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from fairgen.engine.autoencoder import (
+    AutoencoderSettings,
+    Images,
+    latent_law,
+    reconstruction_error,
+    round_trip,
+    standardise_latents,
+    train_autoencoder,
+)
+from fairgen.engine.backbone import TINY, Backbone, load_backbone, save_pipeline
+from fairgen.engine.latents import image_batches
+from fairgen.engine.networks import tiny_backbone
+from fairgen.errors import CheckpointError, CohortError
+from fairgen.files.atomic import fresh_folder, write_json
+from fairgen.files.digest import folder_digest, value_digest
+from fairgen.files.folder import CohortFolder
+from fairgen.files.image import read_image
+
+logger = logging.getLogger(__name__)
+RECORD = "tiny.json"
+JUDGED = 256  # images by which the autoencoder is judged
+
+
+class TinySettings(BaseModel, extra="forbid", frozen=True):
+    """Sets the making of a tiny base.
+
+    Attributes:
+        start: ``pretrained`` takes the base that ships with the package and only sharpens its
+            decoder; ``scratch`` begins with random weights and trains the whole autoencoder.
+        size: Side of the square images in pixels, a multiple of 16.
+        autoencoder_steps: Steps of the autoencoder's training; unset, 300 from ``pretrained`` and
+            3,000 from ``scratch``.
+        batch_size: Images a step.
+        learning_rate: Peak learning rate of the autoencoder; unset, 5e-4 from ``pretrained`` and
+            1e-3 from ``scratch``.
+        mixed_precision: Arithmetic of the autoencoder's training; weights stay in fp32.
+        flip: Mirror half of the images; unset, as the modality allows.
+        vocabulary: Most entries of the vocabulary, for ``scratch``.
+    """
+
+    start: Literal["pretrained", "scratch"] = "pretrained"
+    size: int = Field(default=64, ge=32, multiple_of=16)
+    autoencoder_steps: int | None = Field(default=None, ge=0)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    mixed_precision: Literal["no", "bf16"] = "no"
+    flip: bool | None = None
+    vocabulary: int = Field(default=4096, ge=514)
+
+    @property
+    def autoencoder(self) -> AutoencoderSettings:
+        """Return how the autoencoder is trained."""
+        fresh = self.start == "scratch"
+        steps, rate = self.autoencoder_steps, self.learning_rate
+        return AutoencoderSettings(
+            steps=(3000 if fresh else 300) if steps is None else steps,
+            learning_rate=(1e-3 if fresh else 5e-4) if rate is None else rate,
+            batch_size=self.batch_size,
+            mixed_precision=self.mixed_precision,
+        )
+
+
+def make_tiny(
+    folder: CohortFolder, *, out: Path, settings: TinySettings, seed: int = 0
+) -> Backbone:
+    """Make a tiny base for a cohort and save it as a pipeline folder.
+
+    It learns from training images alone. A few validation images serve to state, in
+    ``out/tiny.json``, how well the autoencoder reconstructs what it has not seen; test images are
+    never opened. Repeating the call returns the base that is there already.
+
+    Args:
+        folder: A cohort that has been split.
+        out: Folder to make.
+        settings: The recipe.
+        seed: Seed of the initial weights and of the training's draws.
+
+    Returns:
+        The base, as ``load_backbone`` reads it from ``out``.
+
+    Raises:
+        CohortError: If the cohort is not split, or a training image cannot be read.
+        CheckpointError: If ``out`` holds a base that was made otherwise.
+        StudyError: If ``out`` cannot be written.
+    """
+    recipe = _recipe(folder, settings, seed)
+    if _made_already(out, recipe):
+        logger.info("%s: made already", out)
+        return load_backbone(str(out))
+    images = _training_images(folder, settings.size)
+    judged = _judged_images(folder, settings.size)
+    backbone = _start(folder, settings, seed)
+    before = _judge(backbone, judged, "before")
+    train_autoencoder(
+        backbone.vae,
+        images,
+        settings.autoencoder,
+        seed=seed,
+        mirror=folder.modality.flip if settings.flip is None else settings.flip,
+        encoder=settings.start == "scratch",
+    )
+    if settings.start == "scratch":
+        standardise_latents(backbone.vae, images)
+    after = _judge(backbone, judged, "after")
+    found = {"before": before, "after": after, **_latents(backbone, images)}
+    with fresh_folder(out) as partial:
+        save_pipeline(backbone, partial)
+        write_json(partial / RECORD, {**recipe, **found})
+    return load_backbone(str(out))
+
+
+def _start(folder: CohortFolder, settings: TinySettings, seed: int) -> Backbone:
+    if settings.start == "pretrained":
+        backbone = load_backbone("tiny")
+        backbone.unet.register_to_config(sample_size=settings.size // backbone.reduction)
+        backbone.vae.register_to_config(sample_size=settings.size)
+        return backbone
+    groups = folder.cohort.schema.groups()
+    texts = [folder.prompts.render(g) for g in groups]
+    return tiny_backbone(texts, size=settings.size, vocabulary=settings.vocabulary, seed=seed)
+
+
+def _training_images(folder: CohortFolder, size: int) -> Images:
+    part = replace(folder, cohort=folder.cohort.part("train"))
+    return np.concatenate(list(image_batches(part, size=size, batch=256)))
+
+
+def _judged_images(folder: CohortFolder, size: int) -> Images:
+    """Return the first validation images; one that cannot be read is left out, and said so."""
+    images = []
+    for record in folder.cohort.select(lambda r: r.split == "valid").records[:JUDGED]:
+        try:
+            images.append(read_image(folder.path(record), size=size, channels=3))
+        except CohortError as error:
+            logger.warning("not judged: %s", error)
+    return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+
+
+def _judge(backbone: Backbone, images: Images, when: str) -> dict[str, Any] | None:
+    """Return and log how well images are reconstructed; ``None`` if there are none."""
+    if not len(images):
+        return None
+    error = reconstruction_error(images, round_trip(backbone, images))
+    logger.info(
+        "autoencoder %s, %d validation images: %.2f dB, mean error %.2f, colour error %.2f, "
+        "bias %+.2f %+.2f %+.2f (red, green, blue; grey levels)",
+        when, error.n, error.psnr, error.absolute, error.colour, *error.bias,
+    )  # fmt: skip
+    return asdict(error)
+
+
+def _recipe(folder: CohortFolder, settings: TinySettings, seed: int) -> dict[str, Any]:
+    """Return what makes this base what it is."""
+    part = folder.cohort.part("train")
+    recipe = {
+        "settings": settings.model_dump(),
+        "seed": seed,
+        "start": folder_digest(TINY) if settings.start == "pretrained" else "",
+        "source": dict(folder.source),
+        "images": value_digest([[r.image, r.subject, r.group.key] for r in part.records]),
+    }
+    return {**recipe, "key": value_digest(recipe)}
+
+
+def _made_already(out: Path, recipe: Mapping[str, Any]) -> bool:
+    if not (out / RECORD).is_file():
+        return False
+    if json.loads((out / RECORD).read_text(encoding="utf-8")).get("key") != recipe["key"]:
+        raise CheckpointError(
+            f"{out}: holds a base that was made with other settings or data; "
+            "give another --out, or remove the folder to make it anew"
+        )
+    return True
+
+
+def _latents(backbone: Backbone, images: Images) -> dict[str, list[float]]:
+    """Return mean and spread of the scaled latents of (at most 2,048) training images."""
+    mean, spread = latent_law(backbone.vae, images[:2048])
+    scale = backbone.vae.config.scaling_factor
+    return {"latent_mean": (mean * scale).tolist(), "latent_spread": (spread * scale).tolist()}

@@ -1,0 +1,86 @@
+"""The training's log: one JSON line a window of steps, and the same to the tracker."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fairgen.cohort.schema import Group
+from fairgen.engine.loop import StepReport, Training
+from fairgen.files.atomic import write_text
+
+
+class TrainLog:
+    """Gathers the reports of a window of steps and writes their means.
+
+    Values stay tensors until a window ends, so that no step waits for the device.
+    """
+
+    def __init__(self, path: Path, training: Training, groups: Sequence[Group]) -> None:
+        self._path = path
+        self._training = training
+        self._keys = [g.key for g in groups]
+        self._sums: dict[str, Any] = {}
+        self._steps = 0
+        self._draws = torch.zeros(len(groups), dtype=torch.long)
+        self._since = time.monotonic()
+        self._timed = 0
+        self.note = ""
+        if training.settings.tracker != "none":
+            training.accelerator.init_trackers("fairgen")
+
+    def add(self, report: StepReport) -> None:
+        """Take up one step's report."""
+        seen = {"loss": report.loss, "grad_norm": report.grad_norm}
+        seen |= {f"parts.{name}": value for name, value in report.parts.items()}
+        for name, value in seen.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        groups = self._training.rows.groups[report.rows]
+        self._draws += torch.bincount(groups, minlength=len(self._draws))
+        self._steps += 1
+        self._timed += 1
+        self._rate = report.learning_rate
+
+    def flush(self, done: int, strength: Mapping[str, float] | None) -> None:
+        """Write the window's means as the line of step ``done`` and begin a new window."""
+        accelerator = self._training.accelerator
+        keys = list(self._sums)
+        stacked = torch.stack([torch.as_tensor(self._sums[k]).float() for k in keys])
+        means = accelerator.reduce(stacked.to(accelerator.device), "mean") / self._steps
+        values = dict(zip(keys, means.tolist(), strict=True))
+        speed = self._timed * self._training.global_batch / (time.monotonic() - self._since)
+        line: dict[str, Any] = {
+            "step": done,
+            "loss": values["loss"],
+            "parts": {k.removeprefix("parts."): v for k, v in values.items() if "parts." in k},
+            "lr": self._rate,
+            "grad_norm": values["grad_norm"],
+            "images_per_second": round(speed, 2),
+            "draws": dict(zip(self._keys, self._draws.tolist(), strict=True)),
+        }
+        if strength is not None:
+            line["condition_strength"] = dict(strength)
+        self.note = f"loss {line['loss']:.4f}  {speed:.0f} images/s"
+        self._write(line)
+        self._sums, self._steps, self._timed = {}, 0, 0
+        self._draws = torch.zeros_like(self._draws)
+        self._since = time.monotonic()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._training.accelerator.is_main_process:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        flat = {"loss": line["loss"], "lr": line["lr"], "grad_norm": line["grad_norm"]}
+        flat |= {f"parts/{k}": v for k, v in line["parts"].items()}
+        self._training.accelerator.log(flat, step=line["step"])
+
+    def restore(self, step: int) -> None:
+        """Drop the lines written after the checkpoint of ``step``."""
+        if not self._path.is_file():
+            return
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [t for t in lines if t.endswith("\n") and json.loads(t)["step"] <= step]
+        write_text(self._path, "".join(kept))

@@ -1,0 +1,1 @@
+"""The one door to disk: cohort folders, image decoding, image facts, digests, atomic writes."""

@@ -1,0 +1,140 @@
+"""Decoding and encoding of images: always uint8, height x width x channels."""
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from fairgen.errors import CohortError
+from fairgen.files.atomic import write_bytes
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2",
+)  # fmt: skip
+BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError,
+    struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def read_image(
+    path: Path, *, size: int | None = None, channels: int = 3
+) -> UInt8[np.ndarray, "h w c"]:
+    """Return an image's pixels, upright as its EXIF data says.
+
+    Sixteen-bit grey is scaled to eight bits over its whole range; transparent pixels are laid on
+    white; of several frames the first counts.
+
+    Args:
+        path: File to read.
+        size: Side in pixels of a centre crop to a square, resized with antialiasing; ``None``
+            keeps the image as it is.
+        channels: 3 for colour, 1 for grey.
+
+    Raises:
+        CohortError: If the file is missing, broken, cut short or no image.
+        ValueError: If ``channels`` is neither 1 nor 3, or ``size`` is below 1.
+    """
+    if channels not in (1, 3) or (size is not None and size < 1):
+        raise ValueError(f"channels {channels}, size {size}; expected 1 or 3, and at least 1")
+    with opened(path) as picture:
+        picture.load()
+        upright = ImageOps.exif_transpose(picture)
+        flat = eight_bit(upright, path).convert("RGB" if channels == 3 else "L")
+    if size is not None:
+        flat = square(flat, size)
+    return np.array(flat, dtype=np.uint8).reshape(flat.height, flat.width, channels)
+
+
+def write_image(
+    path: Path, array: UInt8[np.ndarray, "h w c"], *, text: Mapping[str, str] | None = None
+) -> None:
+    """Write pixels as a PNG file, completely or not at all.
+
+    Args:
+        path: File to write; its name ends in ``.png``.
+        array: One channel (stored as grey) or three.
+        text: Keys and values that the file carries as text chunks.
+
+    Raises:
+        StudyError: If the file cannot be written.
+        ValueError: If the array has neither one channel nor three.
+    """
+    write_bytes(path, png_bytes(array, text or {}))
+
+
+def png_bytes(array: UInt8[np.ndarray, "h w c"], text: Mapping[str, str]) -> bytes:
+    """Return the content of a PNG file.
+
+    Raises:
+        ValueError: If the array has neither one channel nor three.
+    """
+    if array.shape[2] not in (1, 3):
+        raise ValueError(f"{array.shape[2]} channels; expected 1 or 3")
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    buffer = BytesIO()
+    picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    picture.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image; whatever its decoder raises inside the block becomes one line.
+
+    Raises:
+        CohortError: If the file is missing, broken, cut short or no image.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            yield picture
+    except FileNotFoundError as error:
+        raise CohortError(f"{path}: no such image file") from error
+    except UnidentifiedImageError as error:
+        raise CohortError(f"{path}: is not an image; expected PNG, JPEG or TIFF") from error
+    except BROKEN as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CohortError(f"{path}: image cannot be decoded ({reason})") from error
+
+
+def eight_bit(picture: Image.Image, path: Path) -> Image.Image:
+    """Return the picture with eight bits a channel and nothing transparent.
+
+    Raises:
+        CohortError: If it holds floating-point or more than sixteen-bit values.
+    """
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64)
+        if values.size and (values.min() < 0 or values.max() > 65535):
+            raise CohortError(f"{path}: values beyond 16 bits; expected 8 or 16 bits a channel")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if picture.mode == "F":
+        raise CohortError(f"{path}: floating-point values; expected 8 or 16 bits a channel")
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        white = Image.new("RGBA", clear.size, "white")
+        return Image.alpha_composite(white, clear)
+    return picture
+
+
+def square(picture: Image.Image, size: int) -> Image.Image:
+    """Return the centre square of a picture, resized with antialiasing.
+
+    Args:
+        picture: An image of eight bits a channel.
+        size: Side in pixels.
+    """
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)

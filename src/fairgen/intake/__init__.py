@@ -1,0 +1,1 @@
+"""Outside data and built-in phantoms become cohort folders here."""

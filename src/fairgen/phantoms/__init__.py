@@ -1,0 +1,12 @@
+"""Built-in cohorts: images rendered from known anatomy, and oracles that measure it back. Pure."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from fairgen.phantoms.phantom import Phantom, Specimen
+from fairgen.phantoms.shapes import SHAPES
+from fairgen.phantoms.skin import SKIN
+
+PHANTOMS: Mapping[str, Phantom] = MappingProxyType({p.name: p for p in (SKIN, SHAPES)})
+
+__all__ = ["PHANTOMS", "Phantom", "Specimen"]

@@ -1,0 +1,191 @@
+"""Reads what a run folder holds; what is missing or broken becomes a note."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fairgen.errors import FairGenError
+from fairgen.files.folder import CohortFolder, read_cohort
+from fairgen.report.scores import FLOORS, OVERALL, Scores, parse_rows
+from fairgen.report.words import sequence
+
+ORDER = ("sd", "cbrs", "sqrs", "cbdm", "fairdiffusion", "fairgen")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Holds what one method left under one seed.
+
+    Attributes:
+        seed: Seed of the folder.
+        method: Name of the method.
+        log: Lines of the training log.
+        manifest: The model's manifest.
+        generation: The synthetic set's manifest.
+        guidance: How its guidance was chosen.
+        synthetic: The synthetic set, or ``None``.
+    """
+
+    seed: int
+    method: str
+    log: tuple[Mapping[str, Any], ...] = ()
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    guidance: Mapping[str, Any] = field(default_factory=dict)
+    synthetic: CohortFolder | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Holds everything the report speaks of.
+
+    Attributes:
+        root: The run folder.
+        study: Resolved settings.
+        manifest: Versions, platform, times.
+        audit: The cohort's audit.
+        cohort: The cohort, or ``None``.
+        trained: One entry a seed and method.
+        scores: All rows.
+        missing: What could not be read, one sentence each.
+    """
+
+    root: Path
+    study: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    cohort: CohortFolder | None
+    trained: tuple[Trained, ...]
+    scores: Scores
+    missing: tuple[str, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Return the generators of the run, the reference first."""
+        names = {t.method for t in self.trained} | set(self.scores.names("method"))
+        return tuple(sorted(names - set(FLOORS), key=_place))
+
+    @property
+    def subgroups(self) -> tuple[str, ...]:
+        """Return the subgroups: the schema's, else those that accuracy is scored for."""
+        if self.cohort is not None:
+            return self.cohort.cohort.schema.subgroups()
+        names = self.scores.where(metric="accuracy").names("group") or self.scores.names("group")
+        return tuple(n for n in names if n != OVERALL)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds of folders and scores."""
+        return tuple(sorted({t.seed for t in self.trained} | set(self.scores.seeds())))
+
+
+def _place(method: str) -> tuple[int, str]:
+    return (ORDER.index(method) if method in ORDER else len(ORDER), method)
+
+
+Gaps = list[tuple[str, str]]  # what is wrong, and where
+
+
+def read_run(root: Path) -> Run:
+    """Return what a run folder holds, with a note for each part that it lacks."""
+    gaps: Gaps = []
+    rows, bad = parse_rows(_text(root / "scores.jsonl"))
+    if not rows:
+        gaps.append(("nothing was measured yet", "scores.jsonl"))
+    if bad:
+        gaps.append((f"{bad} line(s) could not be read and are left out", "scores.jsonl"))
+    return Run(
+        root=root,
+        study=_mapping(root / "study.json", gaps),
+        manifest=_mapping(root / "manifest.json", gaps),
+        audit=_mapping(root / "audit.json", gaps),
+        cohort=_cohort(root, "cohort", gaps),
+        trained=_trained(root, gaps),
+        scores=Scores(rows),
+        missing=_sentences(gaps),
+    )
+
+
+def _sentences(gaps: Gaps) -> tuple[str, ...]:
+    places: dict[str, list[str]] = {}
+    for what, where in gaps:
+        places.setdefault(what, []).append(where)
+    return tuple(f"{sequence(where)}: {what}." for what, where in places.items())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _mapping(path: Path, gaps: Gaps) -> Mapping[str, Any]:
+    text = _text(path)
+    try:
+        value = json.loads(text) if text else None
+    except json.JSONDecodeError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    gaps.append(("cannot be read as JSON" if text else "not there", path.name))
+    return {}
+
+
+def _cohort(root: Path, name: str, gaps: Gaps) -> CohortFolder | None:
+    if not (root / name).is_dir():
+        gaps.append(("not there", name))
+        return None
+    try:
+        return read_cohort(root / name, strict=False)
+    except FairGenError as error:
+        gaps.append((str(error).replace(f"{root}/", ""), name))
+        return None
+
+
+def _trained(root: Path, gaps: Gaps) -> tuple[Trained, ...]:
+    seeds = {p: int(m[1]) for p in root.glob("seed*") if (m := re.fullmatch(r"seed(\d+)", p.name))}
+    folders = [
+        (seed, method)
+        for path, seed in sorted(seeds.items(), key=lambda item: item[1])
+        if path.is_dir()
+        for method in sorted(p for p in path.iterdir() if p.is_dir())
+        if method.name not in FLOORS and not method.name.startswith(".")
+    ]
+    if not folders:
+        gaps.append(("no method has been trained yet", "seed folders"))
+    return tuple(_one(root, seed, path, gaps) for seed, path in folders)
+
+
+def _one(root: Path, seed: int, path: Path, gaps: Gaps) -> Trained:
+    name = f"{path.parent.name}/{path.name}"
+    log = _log(path / "model" / "log.jsonl")
+    if not log:
+        gaps.append(("no training log", name))
+    made = (path / "synthetic").is_dir()
+    if not made:
+        gaps.append(("no generated images", name))
+    return Trained(
+        seed=seed,
+        method=path.name,
+        log=log,
+        manifest=_mapping(path / "model" / "manifest.json", []),
+        generation=_mapping(path / "synthetic" / "manifest.json", []),
+        guidance=_mapping(path / "guidance.json", []),
+        synthetic=_cohort(root, f"{name}/synthetic", gaps) if made else None,
+    )
+
+
+def _log(path: Path) -> tuple[Mapping[str, Any], ...]:
+    lines = []
+    for text in filter(str.strip, _text(path).splitlines()):
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue  # the last line of a killed run may be cut short
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
+    return tuple(lines)

@@ -1,0 +1,84 @@
+"""Tables for the terminal: an audit, and the scores of a study."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from fairgen.cohort.audit import Audit
+from fairgen.report.words import word
+
+HEADLINES = (
+    "fid_indomain",
+    "kid_indomain",
+    "fid_indomain_variance",
+    "label_consistency",
+    "attribute_consistency",
+    "accuracy",
+    "worst_subgroup_accuracy",
+    "auc",
+    "demographic_parity_mean",
+    "equal_opportunity_mean",
+    "essp",
+    "nar",
+    "fairness_improvement",
+)
+
+
+def audit_table(audit: Audit) -> Table:
+    """Return one line a group: images, subjects, share, images a split, and repeats.
+
+    Repeats are those of the training split, or of the whole cohort before it is split.
+    """
+    whole, *splits = audit.parts
+    drawn = next((p for p in splits if p.name == "train"), whole)
+    ratio = "-" if whole.imbalance is None else f"{whole.imbalance:.1f}"
+    title = f"{whole.images} images of {whole.subjects} subjects, largest group / smallest {ratio}"
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.caption = "× resampler: draws of one training image an epoch"
+    table.add_column("group", overflow="fold")
+    names = ("images", "subjects", "share", *(p.name for p in splits))
+    for name in (*names, *(f"× {r}" for r in drawn.repeats)):
+        table.add_column(name, justify="right")
+    for place, share in enumerate(whole.groups):
+        parts = [str(p.groups[place].images) for p in splits]
+        often = [f"{found[share.name]:.1f}" for found in drawn.repeats.values()]
+        numbers = [str(share.images), str(share.subjects), f"{share.share:.1%}"]
+        table.add_row(share.name, *numbers, *parts, *often)
+    return table
+
+
+def score_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the overall scores: a line a metric, a column a method and its reweighting.
+
+    With several seeds a cell holds the mean over them; a single seed's cell holds the interval.
+    """
+    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["metric"] in HEADLINES and row["group"] == "overall":
+            cells.setdefault((row["metric"], _column(row)), []).append(row)
+    columns = list(dict.fromkeys(column for _, column in cells))
+    table = Table(title="Scores on the test split", title_justify="left")
+    table.add_column("metric")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for metric in HEADLINES:
+        found = [cells.get((metric, column), []) for column in columns]
+        if any(found):
+            table.add_row(word(metric).arrowed, *map(_cell, found))
+    return table
+
+
+def _column(row: Mapping[str, Any]) -> str:
+    weighted = " reweighted" if row.get("reweight") else ""
+    return f"{row['method']}{weighted}"
+
+
+def _cell(rows: Sequence[Mapping[str, Any]]) -> str:
+    values = [r["value"] for r in rows if r["value"] is not None]
+    if not values:
+        return "-"
+    text = f"{sum(values) / len(values):.3f}"
+    if len(rows) > 1 or rows[0]["low"] is None:
+        return text
+    return f"{text}\n{rows[0]['low']:.3f} to {rows[0]['high']:.3f}"

@@ -1,0 +1,1 @@
+"""Wires everything: the study file, its stages and the run folder."""

@@ -1,0 +1,251 @@
+"""The study file: one TOML table a room, unknown keys refused with the nearest name."""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, Field, ValidationError
+
+from fairgen.classifiers import ClassifySettings
+from fairgen.cohort.split import SplitSettings
+from fairgen.engine.extractor import ExtractorSettings
+from fairgen.engine.sampling import SampleSettings
+from fairgen.engine.settings import TrainSettings
+from fairgen.engine.tiny import TinySettings
+from fairgen.errors import StudyError
+from fairgen.intake.spec import TableSettings
+from fairgen.methods.method import find_method
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class PhantomSettings(BaseModel, extra="forbid", frozen=True):
+    """Sets a built-in cohort.
+
+    Attributes:
+        name: Key in ``PHANTOMS``.
+        count: Images.
+        size: Side in pixels.
+        seed: Seed of the patients and their images.
+    """
+
+    name: str = "skin"
+    count: int = Field(2000, ge=1)
+    size: int = Field(64, ge=32, le=512)
+    seed: int = 0
+
+
+class DataSettings(BaseModel, extra="forbid", frozen=True):
+    """Says whose images the study is about: a phantom, a table with images, or a cohort folder.
+
+    Attributes:
+        root: Folder of the table and its images, or a cohort folder where ``table`` is unset.
+        phantom: A built-in cohort, in place of ``root``.
+        file: Name of the table in ``root``.
+        table: What the table's columns mean; its ``images`` are relative to ``root``.
+    """
+
+    root: Path | None = None
+    phantom: PhantomSettings | None = None
+    file: str = "metadata.csv"
+    table: TableSettings | None = None
+
+
+class BaseSettings(BaseModel, extra="forbid", frozen=True):
+    """Says which base is fine-tuned.
+
+    Attributes:
+        path: Local pipeline folder or hub id; unset, a tiny base is made for the cohort.
+        tiny: How the tiny base is made.
+    """
+
+    path: str | None = None
+    tiny: TinySettings = TinySettings()
+
+
+class GenerateSettings(BaseModel, extra="forbid", frozen=True):
+    """Says how many synthetic images are drawn and how.
+
+    Attributes:
+        plan: ``balanced``: ``per_group`` of every group; ``fill``: every group up to the largest.
+        per_group: Images a group of the balanced plan.
+        guidance: Scales to choose from, for each method on validation data by FID.
+        trial: Images drawn for that choice at each scale.
+        sample: Sampler, steps and batch size; its ``guidance`` is replaced by the chosen one.
+    """
+
+    plan: Literal["balanced", "fill"] = "balanced"
+    per_group: int = Field(1000, ge=1)
+    guidance: tuple[float, ...] = Field((7.5,), min_length=1)
+    trial: int = Field(300, ge=2)
+    sample: SampleSettings = SampleSettings()
+
+
+class DownstreamSettings(BaseModel, extra="forbid", frozen=True):
+    """Says which classifiers judge the synthetic images.
+
+    Attributes:
+        classifiers: Keys of ``CLASSIFIERS``.
+        reweight: Whether to reweight by inverse performance (Eq. 10); both are compared.
+        ratio: Synthetic images for each real one, spread evenly over groups; unset, all of them.
+        settings: How a classifier is trained; its ``classifier`` and ``reweight`` are replaced.
+    """
+
+    classifiers: tuple[str, ...] = Field(("vit-tiny",), min_length=1)
+    reweight: tuple[bool, ...] = Field((False, True), min_length=1)
+    ratio: float | None = Field(None, ge=0)
+    settings: ClassifySettings = ClassifySettings()
+
+
+class ScoreSettings(BaseModel, extra="forbid", frozen=True):
+    """Sets the scores' intervals.
+
+    Attributes:
+        replicates: Bootstrap replicates of the classifiers' scores.
+        fidelity_replicates: Bootstrap replicates of FID and KID.
+    """
+
+    replicates: int = Field(500, ge=20)
+    fidelity_replicates: int = Field(100, ge=20)
+
+
+class Study(BaseModel, extra="forbid", frozen=True):
+    """Holds everything that a study needs; each table is explained where it is read.
+
+    Attributes:
+        name: Name of the study.
+        about: A sentence for the report.
+        methods: Keys of ``METHODS``.
+        seeds: Seeds of training, generation and classification.
+    """
+
+    name: str
+    about: str = ""
+    methods: tuple[str, ...] = Field(("sd", "fairgen"), min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    data: DataSettings
+    split: SplitSettings = SplitSettings()
+    base: BaseSettings = BaseSettings()
+    train: TrainSettings = TrainSettings()
+    extractor: ExtractorSettings = ExtractorSettings()
+    generate: GenerateSettings = GenerateSettings()
+    downstream: DownstreamSettings = DownstreamSettings()
+    score: ScoreSettings = ScoreSettings()
+
+
+def read_study(path: Path, assignments: Sequence[str] = ()) -> Study:
+    """Return the study of a TOML file, with settings from the command line laid over it.
+
+    Args:
+        path: The study file.
+        assignments: Texts such as ``train.steps=200``; values are written as in TOML, and a bare
+            word counts as a text.
+
+    Raises:
+        StudyError: If the file or a setting is wrong; the message names the key, what was found
+            and what was expected.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(f"{path}: no such file; expected a study in TOML") from error
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: is not TOML ({error})") from error
+    for text in assignments:
+        assign(content, text)
+    study = validate(Study, content, str(path))
+    _check(study, path)
+    return study
+
+
+def _check(study: Study, path: Path) -> None:
+    """Raise unless the study's parts fit together."""
+    for name in study.methods:
+        find_method(name)
+    for what, values in (("methods", study.methods), ("seeds", study.seeds)):
+        if len(set(values)) != len(values):
+            raise StudyError(f"{path}: {what}: one is named twice in {list(values)}")
+    data = study.data
+    if (data.root is None) == (data.phantom is None):
+        found = "both" if data.root else "neither"
+        raise StudyError(
+            f"{path}: data: found {found} of root and phantom; expected one "
+            "(give the folder with --set data.root=FOLDER)"
+        )
+
+
+def assign(content: dict[str, Any], text: str) -> None:
+    """Lay one ``key.key=value`` over a dictionary.
+
+    Raises:
+        StudyError: If the text has no ``=``, or a key leads through a value that is no table.
+    """
+    name, equals, value = text.partition("=")
+    *path, last = name.strip().split(".")
+    if not equals or not last:
+        raise StudyError(f"--set {text}: expected KEY=VALUE, such as train.steps=200")
+    table = content
+    for key in path:
+        inner = table.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise StudyError(f"--set {text}: '{key}' is a value, not a table")
+        table = inner
+    table[last] = parse_value(value.strip())
+
+
+def parse_value(text: str) -> Any:  # noqa: ANN401 - whatever TOML can hold
+    """Return a value written as in TOML, or the text itself if it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def override(settings: M, assignments: Sequence[str], where: str = "--set") -> M:
+    """Return settings with ``key=value`` texts laid over them.
+
+    Raises:
+        StudyError: If a key is unknown or a value is wrong.
+    """
+    content = settings.model_dump(exclude_unset=True)
+    for text in assignments:
+        assign(content, text)
+    return validate(type(settings), content, where)
+
+
+def validate(model: type[M], content: Mapping[str, Any], where: str) -> M:
+    """Return checked settings.
+
+    Raises:
+        StudyError: On the first mistake, in one line.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _fields(model, first["loc"][:-1])
+            near = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+            raise StudyError(f"{where}: {key}: unknown; {hint}") from error
+        found = "" if first["type"] == "missing" else f" (found {str(first['input'])[:60]!r})"
+        raise StudyError(f"{where}: {key}: {first['msg']}{found}") from error
+
+
+def _fields(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
+    """Return the known keys of the table that a path leads to."""
+    for key in path:
+        field = model.model_fields.get(str(key))
+        if field is None:
+            break
+        options = (field.annotation, *get_args(field.annotation))
+        inner = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if not inner:
+            break
+        model = inner[0]
+    return list(model.model_fields)

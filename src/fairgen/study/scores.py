@@ -1,0 +1,106 @@
+"""The scores stage: every set and every classifier of a run, judged on the test split."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fairgen.engine.autoencoder import round_trip
+from fairgen.engine.backbone import load_backbone
+from fairgen.engine.extractor import load_extractor
+from fairgen.files.atomic import write_text
+from fairgen.files.folder import CohortFolder, read_cohort
+from fairgen.study.config import Study
+from fairgen.study.scoring import (
+    Origin,
+    Row,
+    fidelity_size,
+    score_fidelity,
+    score_floors,
+    score_predictions,
+)
+
+Pixels = UInt8[np.ndarray, "n h w c"]
+
+
+def classifier_folder(name: str, *, reweight: bool) -> str:
+    """Return the name of a classifier's folder in a run."""
+    return f"classifier-{name}{'-reweighted' if reweight else ''}"
+
+
+def write_rows(path: Path, rows: list[Row]) -> None:
+    """Write rows as JSON lines, all of them or none."""
+    write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+
+def score_run(study: Study, root: Path, base: str) -> list[Row]:
+    """Return every row of ``scores.jsonl``.
+
+    All comparisons of images share one sample size: the smallest count of a subgroup in the test
+    split and in any synthetic set.
+
+    Args:
+        study: The study.
+        root: Its run folder, with every earlier stage finished.
+        base: The base whose autoencoder gives the floor.
+    """
+    return [*_image_rows(study, root, base), *_classifier_rows(study, root)]
+
+
+def _image_rows(study: Study, root: Path, base: str) -> list[Row]:
+    folder, extractor = read_cohort(root / "cohort"), load_extractor(root / "extractor")
+    sets = {
+        (seed, method): read_cohort(root / f"seed{seed}" / method / "synthetic")
+        for seed in study.seeds
+        for method in study.methods
+    }
+    size = fidelity_size(folder, list(sets.values()), extractor)
+    replicates = study.score.fidelity_replicates
+    rows = score_floors(
+        folder,
+        extractor,
+        size=size,
+        roundtrip=autoencoder_floor(base, folder),
+        seed=study.seeds[0],
+        replicates=replicates,
+    )
+    for (seed, method), synthetic in sets.items():
+        origin = Origin(method, seed=seed)
+        rows += score_fidelity(
+            folder, synthetic, extractor, origin, size=size, replicates=replicates
+        )
+    return rows
+
+
+def autoencoder_floor(base: str, folder: CohortFolder) -> Callable[[Pixels], Pixels]:
+    """Return what encodes and decodes images, keeping grey images grey."""
+    backbone = load_backbone(base)
+
+    def through(images: Pixels) -> Pixels:
+        decoded = round_trip(backbone, images)
+        if folder.modality.channels == 1:
+            decoded = decoded.mean(axis=3, keepdims=True).round().astype(np.uint8)
+        return decoded
+
+    return through
+
+
+def _classifier_rows(study: Study, root: Path) -> list[Row]:
+    arms = [(n, w) for n in study.downstream.classifiers for w in study.downstream.reweight]
+    rows: list[Row] = []
+    for seed in study.seeds:
+        for method in ("real", *study.methods):
+            for name, reweight in arms:
+                inner = Path(classifier_folder(name, reweight=reweight)) / "predictions.parquet"
+                plain = Path(classifier_folder(name, reweight=False)) / "predictions.parquet"
+                base = root / f"seed{seed}" / "real" / plain
+                own = root / f"seed{seed}" / method / inner
+                rows += score_predictions(
+                    own,
+                    Origin(method, name, reweight, seed=seed),
+                    base=base if base.is_file() and base != own else None,
+                    replicates=study.score.replicates,
+                )
+    return rows

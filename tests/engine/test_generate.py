@@ -1,0 +1,165 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fairgen.cohort.plan import balanced_plan
+from fairgen.engine import generate as module
+from fairgen.engine.backbone import load_backbone
+from fairgen.engine.generate import generate, open_generator
+from fairgen.engine.sampling import SAMPLERS, SampleSettings, sample
+from fairgen.engine.train import train
+from fairgen.errors import CheckpointError, CohortError, StudyError
+from fairgen.files.folder import read_cohort
+from fairgen.methods import METHODS
+
+SETTINGS = SampleSettings(steps=2, guidance=2.0, batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def model(cohort, base, tmp_path_factory):
+    from fairgen.engine.settings import TrainSettings
+
+    settings = TrainSettings(
+        steps=1, batch_size=2, accumulation=1, grid_columns=0, tracker="none", probe_every=0
+    )
+    out = tmp_path_factory.mktemp("model") / "m"
+    return train(cohort, method=METHODS["sd"], base=base, out=out, settings=settings)
+
+
+@pytest.fixture
+def generator(model):
+    return open_generator(model)
+
+
+def plan_of(generator, per_group=2, seed=0):
+    return balanced_plan(generator.prompts, per_group, seed)
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_planned_image_exists_with_what_made_it(generator, tmp_path):
+    folder = generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    assert len(folder.cohort) == 8
+    assert set(folder.cohort.counts().values()) == {2}
+    row = folder.cohort.records[0]
+    assert row.text == generator.prompts.render(row.group)
+    assert row.extra["model"] == generator.digest
+    assert row.extra["guidance"] == "2.0"
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    assert manifest["finished"] is True
+    assert manifest["preferences"] == "none"
+
+
+def test_each_picture_says_that_it_is_synthetic(generator, tmp_path):
+    folder = generate(generator, plan_of(generator, 1), out=tmp_path / "s", settings=SETTINGS)
+    with Image.open(folder.path(folder.cohort.records[0])) as picture:
+        assert picture.text["Synthetic"].startswith("true")
+        assert picture.text["Group"] == folder.cohort.records[0].group.key
+        assert picture.size == (32, 32)
+
+
+def test_an_interrupted_set_ends_as_an_uninterrupted_one(generator, tmp_path, monkeypatch):
+    whole = generate(generator, plan_of(generator), out=tmp_path / "a", settings=SETTINGS)
+    written = []
+
+    def cut(*args):
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        written.append(args)
+        write(*args)
+
+    write = module._write
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_write", cut)
+        with pytest.raises(KeyboardInterrupt):
+            generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
+    with pytest.raises(CohortError):
+        read_cohort(tmp_path / "b")
+    again = generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
+    assert contents(whole.root) == contents(again.root)
+
+
+def test_a_finished_set_is_not_drawn_again_and_another_is_refused(generator, tmp_path, monkeypatch):
+    generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    monkeypatch.setattr(module, "_draw", None)
+    generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    with pytest.raises(CohortError, match="another model, plan or settings"):
+        generate(generator, plan_of(generator, seed=1), out=tmp_path / "s", settings=SETTINGS)
+
+
+def test_an_image_is_the_same_in_any_batch_to_one_grey_level(generator):
+    backbone = load_backbone(str(generator.pipeline))
+    prompts, seeds = ["a", "b", "a"], [1, 2, 3]
+    cpu = torch.device("cpu")
+    together = sample(backbone, prompts, seeds, SETTINGS, device=cpu).astype(int)
+    for i in range(3):
+        alone = sample(backbone, prompts[i : i + 1], seeds[i : i + 1], SETTINGS, device=cpu)
+        assert np.abs(together[i] - alone[0].astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_repeats_itself(name, generator):
+    backbone = load_backbone(str(generator.pipeline))
+    settings = SampleSettings(sampler=name, steps=4, guidance=1.0)
+    first, again = (
+        sample(backbone, ["a"], [7], settings, device=torch.device("cpu")) for _ in range(2)
+    )
+    assert np.array_equal(first, again)
+    assert first.shape == (1, 32, 32, 3)
+
+
+def test_our_ddim_loop_draws_what_the_pipeline_draws(generator):
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    from fairgen.engine.sampling import first_noise
+
+    pipeline = StableDiffusionPipeline.from_pretrained(generator.pipeline)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        ["skin"],
+        latents=first_noise([5], (4, 8, 8)),
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        output_type="np",
+    ).images
+    settings = SampleSettings(steps=4, guidance=3.0)
+    backbone = load_backbone(str(generator.pipeline))
+    ours = sample(backbone, ["skin"], [5], settings, device=torch.device("cpu"))
+    assert np.abs(ours / 255 - theirs).max() < 1.5 / 255
+
+
+def test_a_grey_modality_gives_grey_files(generator, tmp_path):
+    from fairgen.modalities.modality import MODALITIES
+
+    grey = replace(generator, modality=MODALITIES["chest"])
+    folder = generate(grey, plan_of(generator, 1), out=tmp_path / "s", settings=SETTINGS)
+    with Image.open(folder.path(folder.cohort.records[0])) as picture:
+        assert picture.mode == "L"
+
+
+def test_bad_input_is_refused_in_one_line(generator, tmp_path):
+    with pytest.raises(CohortError, match="holds no image"):
+        generate(generator, plan_of(generator, 0), out=tmp_path / "s", settings=SETTINGS)
+    unknown = SampleSettings(sampler="euler")
+    with pytest.raises(StudyError, match="unknown sampler 'euler'"):
+        generate(generator, plan_of(generator), out=tmp_path / "s", settings=unknown)
+    with pytest.raises(CheckpointError, match=r"no manifest\.json"):
+        open_generator(tmp_path)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_model_that_was_changed_is_refused(model, tmp_path):
+    import shutil
+
+    copy = tmp_path / "m"
+    shutil.copytree(model, copy)
+    (copy / "pipeline" / "model_index.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="differs from what"):
+        open_generator(copy)

@@ -1,0 +1,151 @@
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+
+from fairgen.engine import train as module
+from fairgen.engine.loop import learning_rate, other_groups
+from fairgen.engine.settings import TrainSettings
+from fairgen.engine.train import train
+from fairgen.errors import CheckpointError, CohortError
+from fairgen.methods import METHODS
+
+
+def weights(out):
+    return load_file(out / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def lines(out):
+    return [json.loads(t) for t in (out / "log.jsonl").read_text().splitlines()]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_to_a_pipeline_folder(name, cohort, base, quick, tmp_path):
+    out = train(cohort, method=METHODS[name], base=base, out=tmp_path / "m", settings=quick)
+    assert [r["step"] for r in lines(out)] == [2, 4, 6]
+    assert set(lines(out)[0]["parts"]) == {t.name for t in METHODS[name].objective.terms}
+    assert sum(lines(out)[0]["draws"].values()) == 2 * 4
+    assert set(lines(out)[-1]["condition_strength"]) == {
+        f"t={t}" for t in (100, 300, 500, 700, 900)
+    }
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["preferences"] == "none"
+    assert manifest["draws"] == 24
+    assert not same(weights(out), load_file(f"{base}/unet/diffusion_pytorch_model.safetensors"))
+    pipeline = StableDiffusionPipeline.from_pretrained(out / "pipeline")
+    pipeline.set_progress_bar_config(disable=True)
+    picture = pipeline("a photograph", num_inference_steps=2, output_type="np").images
+    assert picture.shape == (1, 32, 32, 3)
+
+
+def interrupt(monkeypatch, after):
+    steps = module.training_steps
+
+    def cut(training, start):
+        for report in steps(training, start):
+            if report.step >= after:
+                raise KeyboardInterrupt
+            yield report
+
+    monkeypatch.setattr(module, "training_steps", cut)
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_a_training_cut_short_goes_on_to_the_same_weights(
+    after, cohort, base, quick, tmp_path, monkeypatch
+):
+    whole = train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "a", settings=quick)
+    with monkeypatch.context() as patch:
+        interrupt(patch, after)
+        with pytest.raises(KeyboardInterrupt):
+            train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "b", settings=quick)
+    again = train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "b", settings=quick)
+    assert same(weights(whole), weights(again))
+    timeless = [{k: v for k, v in r.items() if k != "images_per_second"} for r in lines(whole)]
+    assert timeless == [
+        {k: v for k, v in r.items() if k != "images_per_second"} for r in lines(again)
+    ]
+
+
+def test_a_finished_training_is_not_repeated(cohort, base, quick, tmp_path, monkeypatch):
+    out = train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
+    monkeypatch.setattr(module, "prepare", None)
+    assert train(cohort, method=METHODS["sd"], base=base, out=out, settings=quick) == out
+
+
+def test_another_training_is_not_overwritten(cohort, base, quick, tmp_path):
+    out = train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
+    other = quick.model_copy(update={"learning_rate": 1e-4})
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(cohort, method=METHODS["sd"], base=base, out=out, settings=other)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    cohort, base, quick, tmp_path, monkeypatch, caplog
+):
+    whole = train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "a", settings=quick)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "b", settings=quick)
+    torn = tmp_path / "b" / "checkpoints" / "step-000004" / "model.safetensors"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    again = train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "b", settings=quick)
+    assert "model.safetensors is missing or damaged" in caplog.text
+    assert same(weights(whole), weights(again))
+
+
+def test_accumulated_batches_give_the_step_of_one_large_batch(cohort, base, quick, tmp_path):
+    split = quick.model_copy(update={"batch_size": 2, "accumulation": 2})
+    a = train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "a", settings=quick)
+    b = train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "b", settings=split)
+    for one, two in zip(lines(a), lines(b), strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
+
+
+def test_only_the_training_split_is_read(cohort, base, quick, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(cohort.root, root)
+    for split in ("validation", "test"):
+        for image in (root / split / "images").iterdir():
+            image.write_bytes(b"broken")
+    poisoned = replace(cohort, root=root)
+    train(poisoned, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
+
+
+def test_a_cohort_without_splits_is_refused(cohort, base, quick, tmp_path):
+    bare = replace(
+        cohort,
+        cohort=replace(
+            cohort.cohort, records=tuple(replace(r, split="") for r in cohort.cohort.records)
+        ),
+    )
+    with pytest.raises(CohortError, match="fairgen split"):
+        train(bare, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_learning_rate_warms_up_and_falls_along_half_a_cosine():
+    settings = TrainSettings(steps=110, warmup=10, learning_rate=1.0)
+    assert learning_rate(settings, 0) == pytest.approx(0.1)
+    assert learning_rate(settings, 9) == pytest.approx(1.0)
+    assert learning_rate(settings, 60) == pytest.approx(0.5)
+    assert learning_rate(settings, 109) < 0.001
+
+
+def test_other_groups_follow_their_rows_law():
+    law = torch.tensor([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+    rows = torch.arange(2).repeat(500)
+    chosen = other_groups(law[rows], torch.rand(1000, generator=torch.Generator().manual_seed(0)))
+    assert set(chosen[rows == 1].tolist()) == {0}
+    share = (chosen[rows == 0] == 1).float().mean().item()
+    assert 0.4 < share < 0.6
+    assert 0 not in chosen[rows == 0]
