@@ -4,9 +4,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,7 +51,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
-def _show_version(value: bool) -> None:
+def _show_version(value: bool | None) -> None:
     if value:
         print(f"fairgen {__version__}")
         raise typer.Exit
@@ -61,8 +61,9 @@ def _show_version(value: bool) -> None:
 def options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell what is done.")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
-    ] = False,
+        bool | None,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = None,
 ) -> None:
     """Set up what all commands share."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -289,6 +290,50 @@ def classify(
     )
 
 
+@scoring.command("fidelity")
+def score_fidelity(
+    cohort: CohortPath,
+    synthetic: Annotated[Path, typer.Option(help="Generated set.")],
+    extractor: Annotated[Path, typer.Option(help="Folder of the extractor; made if missing.")],
+    out: Annotated[Path, typer.Option("--out", help="File of rows to write.")],
+    json_: AsJson = False,
+    seed: Seed = 0,
+) -> None:
+    """Score a generated set against the test split: FID, KID, consistency.
+
+    Example: fairgen score fidelity --cohort cohorts/skin --synthetic synthetic
+    --extractor extractor --out fidelity.jsonl
+    """
+    from fairgen.engine.features import ExtractorSettings, train_extractor
+    from fairgen.files.folder import read_cohort
+    from fairgen.study.scoring import Origin
+    from fairgen.study.scoring import score_fidelity as run
+
+    real, made = read_cohort(cohort), read_cohort(synthetic)
+    judge = train_extractor(real, ExtractorSettings(), out=extractor, seed=seed)
+    method = str(made.source.get("method", synthetic.name))
+    _show_rows(run(real, made, judge, Origin(method, seed=seed)), out, as_json=json_)
+
+
+@scoring.command("fairness")
+def score_fairness(
+    predictions: Annotated[Path, typer.Option(help="predictions.parquet of `classify`.")],
+    out: Annotated[Path, typer.Option("--out", help="File of rows to write.")],
+    base: Annotated[Path | None, typer.Option(help="Predictions without synthetic images.")] = None,
+    method: Annotated[str, typer.Option(help="Name of the generator.")] = "real",
+    json_: AsJson = False,
+    seed: Seed = 0,
+) -> None:
+    """Score a classifier's predictions of the test split, overall and by subgroup.
+
+    Example: fairgen score fairness --predictions vit/predictions.parquet --out fairness.jsonl
+    """
+    from fairgen.study.scoring import Origin, score_predictions
+
+    origin = Origin(method, predictions.parent.name, reweight=False, seed=seed)
+    _show_rows(score_predictions(predictions, origin, base=base), out, as_json=json_)
+
+
 @app.command()
 def report(run: Path) -> None:
     """Write the report of a run folder from the files in it.
@@ -306,14 +351,30 @@ def run_(study: Path, out: Out, assignments: Assignments = None) -> None:
 
     Example: fairgen run studies/demo.toml --out runs/demo
     """
-    from rich.console import Console
-
-    from fairgen.report.terminal import score_table
     from fairgen.study.config import read_study
     from fairgen.study.run import run_study
 
     logging.getLogger("fairgen").setLevel(logging.INFO)
     page = run_study(read_study(study, assignments or ()), out)
     lines = (out / "scores.jsonl").read_text(encoding="utf-8").splitlines()
-    Console().print(score_table(json.loads(line) for line in lines))
+    _print_scores([json.loads(line) for line in lines])
     print(page)
+
+
+def _show_rows(rows: Sequence[Mapping[str, Any]], out: Path, *, as_json: bool) -> None:
+    """Write rows of scores to a file, and print them."""
+    from fairgen.study.scores import write_rows
+
+    write_rows(out, rows)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print_scores(rows)
+
+
+def _print_scores(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+
+    from fairgen.report.terminal import score_table
+
+    Console().print(score_table(rows))

@@ -10,7 +10,7 @@ name = "small"
 methods = ["sd", "fairgen"]
 
 [data.phantom]
-count = 200
+count = 400
 size = 32
 
 [split]

@@ -45,11 +45,15 @@ def test_each_method_has_a_guidance_chosen_on_validation_data(finished):
 
 def test_repeating_a_finished_study_does_nothing(finished, monkeypatch):
     study, run = finished
-    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and "stud" not in p.name}
+    before = {
+        p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and "stud" not in p.name
+    }
     for name in ("make_cohort", "train", "generate", "classify", "score_run", "write_report"):
         monkeypatch.setattr(module, name, None)
     run_study(study, run)
-    after = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and "stud" not in p.name}
+    after = {
+        p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and "stud" not in p.name
+    }
     assert before.keys() == after.keys()
     assert {p.name for p in before if before[p] != after[p]} <= {"manifest.json"}
 
@@ -58,9 +62,7 @@ def test_a_changed_setting_remakes_only_what_depends_on_it(finished, monkeypatch
     study, run = finished
     for name in ("make_cohort", "train", "generate", "classify"):
         monkeypatch.setattr(module, name, None)
-    changed = study.model_copy(
-        update={"score": study.score.model_copy(update={"replicates": 25})}
-    )
+    changed = study.model_copy(update={"score": study.score.model_copy(update={"replicates": 25})})
     run_study(changed, run)
     assert json.loads((run / "study.json").read_text())["score"]["replicates"] == 25
 

@@ -137,7 +137,9 @@ def weighted_kernel(
         "rn,nm,rm->r", w, _kernel(real, synthetic, degree), v, optimize=True
     )
     across /= w.sum(1) * v.sum(1)
-    return _within(real, w, degree) + _within(synthetic, v, degree) - 2 * across
+    within = _within(real, w, degree) + _within(synthetic, v, degree)
+    distance: np.ndarray = within - 2 * across
+    return distance
 
 
 def _kernel(

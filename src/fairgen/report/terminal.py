@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from fairgen.cohort.audit import Audit
@@ -34,15 +35,23 @@ def audit_table(audit: Audit) -> Table:
     drawn = next((p for p in splits if p.name == "train"), whole)
     ratio = "-" if whole.imbalance is None else f"{whole.imbalance:.1f}"
     title = f"{whole.images} images of {whole.subjects} subjects, largest group / smallest {ratio}"
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.caption = "× resampler: draws of one training image an epoch"
-    table.add_column("group", overflow="fold")
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    table.caption = "×resampler: draws of one training image an epoch (×natural is 1)"
+    table.add_column("group", overflow="fold", min_width=20)
+    resamplers = [r for r in drawn.repeats if r != "natural"]
     names = ("images", "subjects", "share", *(p.name for p in splits))
-    for name in (*names, *(f"× {r}" for r in drawn.repeats)):
-        table.add_column(name, justify="right")
+    for name in (*names, *(f"×{r}" for r in resamplers)):
+        table.add_column(name, justify="right", no_wrap=True)
     for place, share in enumerate(whole.groups):
         parts = [str(p.groups[place].images) for p in splits]
-        often = [f"{found[share.name]:.1f}" for found in drawn.repeats.values()]
+        often = [f"{drawn.repeats[r][share.name]:.1f}" for r in resamplers]
         numbers = [str(share.images), str(share.subjects), f"{share.share:.1%}"]
         table.add_row(share.name, *numbers, *parts, *often)
     return table
@@ -58,7 +67,7 @@ def score_table(rows: Iterable[Mapping[str, Any]]) -> Table:
         if row["metric"] in HEADLINES and row["group"] == "overall":
             cells.setdefault((row["metric"], _column(row)), []).append(row)
     columns = list(dict.fromkeys(column for _, column in cells))
-    table = Table(title="Scores on the test split", title_justify="left")
+    table = Table(title="Scores on the test split", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("metric")
     for column in columns:
         table.add_column(column, justify="right")

@@ -1,8 +1,9 @@
 """The scores stage: every set and every classifier of a run, judged on the test split."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,7 +31,7 @@ def classifier_folder(name: str, *, reweight: bool) -> str:
     return f"classifier-{name}{'-reweighted' if reweight else ''}"
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as JSON lines, all of them or none."""
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 

@@ -1,0 +1,201 @@
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fairgen.cli import main
+
+
+def run(capsys, *arguments):
+    """Return exit status, standard output and standard error of one command."""
+    status = 0
+    try:
+        main([str(a) for a in arguments])
+    except SystemExit as exit_:
+        status = exit_.code or 0
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def refused(capsys, *arguments):
+    """Return the one line on stderr of a command that ends with status 2."""
+    status, _, err = run(capsys, *arguments)
+    assert status == 2, err
+    assert err.startswith("fairgen: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli") / "skin"
+    with pytest.raises(SystemExit) as done:
+        main(["phantom", "skin", "--out", str(root), "--count", "60", "--size", "32"])
+    assert done.value.code == 0
+    return root
+
+
+@pytest.fixture
+def cohort(phantom, tmp_path):
+    return shutil.copytree(phantom, tmp_path / "cohort")
+
+
+@pytest.fixture
+def table(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["file,patient,sex,finding"]
+    for i in range(12):
+        pixels = rng.integers(0, 255, (16, 16), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,p{i // 2},{'FM'[i % 2]},{'no' if i % 3 else 'yes'}")
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def importing(table, out, *more):
+    return (
+        "import", "table", table / "table.csv", "--images", table, "--file-column", "file",
+        "--subject-column", "patient", "--attribute", "sex", "--label", "finding",
+        "--modality", "chest", "--out", out, *more,
+    )  # fmt: skip
+
+
+def test_the_version_is_printed(capsys):
+    assert re.fullmatch(r"fairgen \d+\.\d+\.\d+\n", run(capsys, "--version")[1])
+
+
+COMMANDS = [
+    ["show"], ["phantom"], ["import", "table"], ["audit"], ["split"], ["base", "tiny"], ["train"],
+    ["generate"], ["classify"], ["score", "fidelity"], ["score", "fairness"], ["report"], ["run"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command, capsys):
+    status, out, _ = run(capsys, *command, "--help")
+    assert status == 0
+    assert f"Example: fairgen {' '.join(command)}" in " ".join(out.split())
+
+
+def test_a_phantom_is_audited_and_split(cohort, capsys):
+    status, out, _ = run(capsys, "audit", cohort, "--json")
+    assert status == 0
+    assert json.loads(out)["parts"][0]["images"] == 60
+    status, out, _ = run(capsys, "split", cohort)
+    assert status == 0
+    assert re.search(r"train: \d+ images of \d+ subjects", out)
+    assert "×sqrs" in run(capsys, "audit", cohort)[1]
+
+
+def test_a_table_is_imported_and_importing_again_does_nothing(table, tmp_path, capsys):
+    status, out, _ = run(capsys, *importing(table, tmp_path / "c"))
+    assert status == 0
+    assert "12 images of 6 subjects" in out
+    assert run(capsys, *importing(table, tmp_path / "c"))[0] == 0
+
+
+def test_settings_are_shown_with_every_default(tmp_path, capsys):
+    (tmp_path / "s.toml").write_text('name = "s"\n[data.phantom]\n')
+    status, out, _ = run(capsys, "show", tmp_path / "s.toml", "--set", "train.steps=7")
+    assert status == 0
+    assert json.loads(out)["train"]["steps"] == 7
+    assert json.loads(out)["generate"]["sample"]["sampler"] == "ddim"
+
+
+def test_a_missing_column_is_refused_with_the_nearest_name(table, tmp_path, capsys):
+    arguments = [a if a != "patient" else "patents" for a in importing(table, tmp_path / "c")]
+    err = refused(capsys, *arguments)
+    assert "'patents'" in err
+    assert "patient" in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_unknown_key_in_a_study_is_refused(tmp_path, capsys):
+    (tmp_path / "s.toml").write_text('name = "s"\n[data.phantom]\n[train]\nstep = 3\n')
+    err = refused(capsys, "run", tmp_path / "s.toml", "--out", tmp_path / "run")
+    assert "s.toml: train.step: unknown; did you mean steps?" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unreadable_image_is_refused_by_row_and_name(table, tmp_path, capsys):
+    whole = (table / "3.png").read_bytes()
+    (table / "3.png").write_bytes(whole[: len(whole) // 2])
+    err = refused(capsys, *importing(table, tmp_path / "c"))
+    assert "row 5" in err
+    assert "3.png" in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_text_file_named_png_is_refused(table, tmp_path, capsys):
+    (table / "3.png").write_text("not an image")
+    err = refused(capsys, *importing(table, tmp_path / "c"))
+    assert "is not an image" in err
+
+
+def test_a_subject_in_two_splits_is_refused(cohort, tmp_path, capsys):
+    run(capsys, "split", cohort)
+    train, test = (cohort / s / "metadata.csv" for s in ("train", "test"))
+    subject = train.read_text().splitlines()[1].split(",")[1]
+    lines = test.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[1] = subject
+    test.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    err = refused(capsys, "train", "--method", "sd", "--cohort", cohort, "--base", "tiny",
+                  "--out", tmp_path / "m")  # fmt: skip
+    assert f"subject '{subject}' is in splits train, test" in err
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_empty_group_in_the_training_split_is_trained_around_not_invented(
+    table, tmp_path, capsys
+):
+    text = (table / "table.csv").read_text()
+    lines = [line for line in text.splitlines() if not line.endswith("F,yes")]
+    (table / "table.csv").write_text("\n".join(lines) + "\n")
+    run(capsys, *importing(table, tmp_path / "c"))
+    out = run(capsys, "audit", tmp_path / "c")[1]
+    assert "empty groups in 'all': 1 (F|yes)" in out
+
+
+def test_an_unknown_method_is_refused(cohort, tmp_path, capsys):
+    err = refused(capsys, "train", "--method", "fairgan", "--cohort", cohort, "--base", "tiny",
+                  "--out", tmp_path / "m")  # fmt: skip
+    assert "unknown method 'fairgan'" in err
+    assert "did you mean fairgen?" in err
+
+
+def test_a_path_that_leaves_the_folder_is_refused(table, tmp_path, capsys):
+    secret = tmp_path / "secret.png"
+    shutil.copy(table / "1.png", secret)
+    text = (table / "table.csv").read_text().replace("3.png", "../secret.png")
+    (table / "table.csv").write_text(text)
+    err = refused(capsys, *importing(table, tmp_path / "c"))
+    assert "../secret.png" in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_missing_folder_is_refused(tmp_path, capsys):
+    assert "expected a cohort folder" in refused(capsys, "audit", tmp_path / "none")
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    err = refused(capsys, "phantom", "skin", "--out", tmp_path / "file" / "c", "--count", "5")
+    assert "cannot be written" in err
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_base_that_is_missing_is_refused(cohort, tmp_path, capsys):
+    run(capsys, "split", cohort)
+    err = refused(capsys, "train", "--method", "sd", "--cohort", cohort, "--base", "./none",
+                  "--out", tmp_path / "m", "--steps", "1")  # fmt: skip
+    assert "no such folder" in err
+
+
+def test_a_command_without_its_options_exits_with_two(capsys):
+    assert run(capsys, "phantom", "skin")[0] == 2
