@@ -25,9 +25,7 @@ def store(pipeline: Path, folder: Path) -> None:
         target = folder / source.relative_to(pipeline)
         target.parent.mkdir(exist_ok=True)
         if source.suffix == ".safetensors":
-            weights = {
-                k: v.half() if v.is_floating_point() else v for k, v in load_file(source).items()
-            }
+            weights = {name: _half(tensor) for name, tensor in load_file(source).items()}
             save_file(weights, target, metadata={"format": "pt"})
         elif source.suffix == ".json" and source.name != "tiny.json":
             target.write_bytes(source.read_bytes())

@@ -328,9 +328,11 @@ def score_fairness(
 
     Example: fairgen score fairness --predictions vit/predictions.parquet --out fairness.jsonl
     """
+    from fairgen.classifiers.downstream import read_settings
     from fairgen.study.scoring import Origin, score_predictions
 
-    origin = Origin(method, predictions.parent.name, reweight=False, seed=seed)
+    made = read_settings(predictions.parent)
+    origin = Origin(method, made.classifier, made.reweight, seed=seed)
     _show_rows(score_predictions(predictions, origin, base=base), out, as_json=json_)
 
 
@@ -346,7 +348,13 @@ def report(run: Path) -> None:
 
 
 @app.command("run")
-def run_(study: Path, out: Out, assignments: Assignments = None) -> None:
+def run_(
+    study: Path,
+    out: Out,
+    assignments: Assignments = None,
+    json_: AsJson = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="In place of `seeds`.")] = None,
+) -> None:
     """Run a study, from its data to its report; repeating the command resumes.
 
     Example: fairgen run studies/demo.toml --out runs/demo
@@ -355,9 +363,14 @@ def run_(study: Path, out: Out, assignments: Assignments = None) -> None:
     from fairgen.study.run import run_study
 
     logging.getLogger("fairgen").setLevel(logging.INFO)
-    page = run_study(read_study(study, assignments or ()), out)
+    given = [*(assignments or ()), *([] if seed is None else [f"seeds=[{seed}]"])]
+    page = run_study(read_study(study, given), out)
     lines = (out / "scores.jsonl").read_text(encoding="utf-8").splitlines()
-    _print_scores([json.loads(line) for line in lines])
+    rows = [json.loads(line) for line in lines]
+    if json_:
+        print(json.dumps(rows, indent=2))
+        return
+    _print_scores(rows)
     print(page)
 
 

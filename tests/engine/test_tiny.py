@@ -162,9 +162,7 @@ def test_other_settings_for_the_same_folder_are_refused(scratch, cohort):
         make_tiny(cohort, out=scratch, settings=SCRATCH, seed=5)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"size": 40}, {"size": 16}, {"start": "warm"}, {"autoencoder_steps": -1}, {"x": 1}]
-)
+@pytest.mark.parametrize("wrong", [{"size": 40}, {"size": 16}, {"autoencoder_steps": -1}, {"x": 1}])
 def test_a_wrong_setting_is_refused(wrong):
     with pytest.raises(ValidationError):
         TinySettings(**wrong)
@@ -175,6 +173,22 @@ def test_unset_steps_and_rate_follow_the_start():
     assert (fresh.steps, fresh.learning_rate) == (3000, 1e-3)
     assert (warm.steps, warm.learning_rate) == (300, 5e-4)
     assert TinySettings(autoencoder_steps=0).autoencoder.steps == 0
+
+
+def test_a_start_that_is_no_base_is_refused(cohort, tmp_path):
+    with pytest.raises(CheckpointError, match="warm: no such folder"):
+        make_tiny(cohort, out=tmp_path / "base", settings=TinySettings(start="warm"))
+
+
+def test_a_base_can_go_on_from_another_with_its_encoder(scratch, cohort, tmp_path):
+    settings = SCRATCH.model_copy(update={"start": str(scratch), "encoder": True})
+    make_tiny(cohort, out=tmp_path / "base", settings=settings)
+    before, after = weights(scratch), weights(tmp_path / "base")
+    changed = {k.split(".")[0] for k in before if not before[k].equal(after[k])}
+    assert changed == {"encoder", "quant_conv", "decoder", "post_quant_conv"}
+    assert same(weights(scratch, "unet"), weights(tmp_path / "base", "unet"))
+    record = json.loads((tmp_path / "base" / "tiny.json").read_text())
+    assert record["latent_spread"] == pytest.approx([1] * 4, abs=1e-2)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.linalg import sqrtm
+from scipy.linalg import hadamard, sqrtm
 
 from fairgen.metrics import frechet_distance, kernel_distance, kernel_distance_blocks
 from fairgen.metrics.bootstrap import percentiles, subject_weights
@@ -11,7 +11,7 @@ from fairgen.metrics.fidelity import weighted_frechet, weighted_kernel
 
 def features(n, d, seed, *, shift=0.0, scale=1.0):
     random = np.random.default_rng(seed)
-    mixing = np.random.default_rng(99).normal(size=(d, d))
+    mixing = np.eye(d) + 0.3 * np.random.default_rng(99).normal(size=(d, d)) / np.sqrt(d)
     return shift + scale * random.normal(size=(n, d)) @ mixing
 
 
@@ -36,6 +36,15 @@ def test_the_eigenvalue_form_agrees_with_the_matrix_root(seed, d):
     step = real.mean(0) - synthetic.mean(0)
     expected = step @ step + np.trace(left) + np.trace(right) - 2 * root
     assert frechet_distance(real, synthetic) == pytest.approx(expected, rel=1e-9)
+
+
+def test_nearly_dependent_features_keep_full_precision():
+    """The root of the product loses half of the digits here; the product of the roots does not."""
+    columns = hadamard(16)[:, 1:9].astype(float)
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
+    here, there = np.logspace(0, -5, 8), np.logspace(-0.3, -5.3, 8)
+    found = frechet_distance(columns * here @ turn, columns * there @ turn)
+    assert found == pytest.approx(16 / 15 * ((here - there) ** 2).sum(), rel=1e-10)
 
 
 def test_fid_agrees_with_torchmetrics_on_the_same_features():

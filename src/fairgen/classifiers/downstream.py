@@ -71,6 +71,20 @@ def classify(
     return out / PREDICTIONS
 
 
+def read_settings(folder: Path) -> ClassifySettings:
+    """Return how the classifier in a folder was trained.
+
+    Raises:
+        StudyError: If the folder holds no classifier.
+    """
+    path = folder / SETTINGS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return ClassifySettings.model_validate(content["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{path}: describes no classifier; expected one of `classify`") from error
+
+
 def _resolved(
     settings: ClassifySettings, folder: CohortFolder
 ) -> tuple[Classifier, ClassifySettings]:

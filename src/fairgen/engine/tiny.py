@@ -30,34 +30,45 @@ from fairgen.files.image import read_image
 
 logger = logging.getLogger(__name__)
 RECORD = "tiny.json"
-JUDGED = 256  # images by which the autoencoder is judged
+JUDGED = 256  # validation images by which the autoencoder is judged
+MEASURED = 4096  # training images on which the latents' law is measured
 
 
 class TinySettings(BaseModel, extra="forbid", frozen=True):
     """Sets the making of a tiny base.
 
     Attributes:
-        start: ``pretrained`` takes the base that ships with the package and only sharpens its
-            decoder; ``scratch`` begins with random weights and trains the whole autoencoder.
+        start: ``pretrained`` begins with the base that ships with the package, ``scratch`` with
+            random weights; anything else is the folder of a base to begin with.
+        encoder: Train the encoder too; unset, only from ``scratch``. Otherwise the latent space
+            stays the one that the U-Net knows, and the decoder alone becomes sharper.
         size: Side of the square images in pixels, a multiple of 16.
         autoencoder_steps: Steps of the autoencoder's training; unset, 300 from ``pretrained`` and
             3,000 from ``scratch``.
         batch_size: Images a step.
         learning_rate: Peak learning rate of the autoencoder; unset, 5e-4 from ``pretrained`` and
             1e-3 from ``scratch``.
+        colour_weight: Weight of coarse colours in the autoencoder's loss.
         mixed_precision: Arithmetic of the autoencoder's training; weights stay in fp32.
         flip: Mirror half of the images; unset, as the modality allows.
         vocabulary: Most entries of the vocabulary, for ``scratch``.
     """
 
-    start: Literal["pretrained", "scratch"] = "pretrained"
+    start: str = "pretrained"
+    encoder: bool | None = None
     size: int = Field(default=64, ge=32, multiple_of=16)
     autoencoder_steps: int | None = Field(default=None, ge=0)
     batch_size: int = Field(default=16, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
+    colour_weight: float = Field(default=3.0, ge=0)
     mixed_precision: Literal["no", "bf16"] = "no"
     flip: bool | None = None
     vocabulary: int = Field(default=4096, ge=514)
+
+    @property
+    def whole(self) -> bool:
+        """Return whether the encoder is trained too."""
+        return self.start == "scratch" if self.encoder is None else self.encoder
 
     @property
     def autoencoder(self) -> AutoencoderSettings:
@@ -68,6 +79,7 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
             steps=(3000 if fresh else 300) if steps is None else steps,
             learning_rate=(1e-3 if fresh else 5e-4) if rate is None else rate,
             batch_size=self.batch_size,
+            colour_weight=self.colour_weight,
             mixed_precision=self.mixed_precision,
         )
 
@@ -109,10 +121,10 @@ def make_tiny(
         settings.autoencoder,
         seed=seed,
         mirror=folder.modality.flip if settings.flip is None else settings.flip,
-        encoder=settings.start == "scratch",
+        encoder=settings.whole,
     )
-    if settings.start == "scratch":
-        standardise_latents(backbone.vae, images)
+    if settings.whole:
+        standardise_latents(backbone.vae, images[:MEASURED])
     after = _judge(backbone, judged, "after")
     found = {"before": before, "after": after, **_latents(backbone, images)}
     with fresh_folder(out) as partial:
@@ -121,9 +133,13 @@ def make_tiny(
     return load_backbone(str(out))
 
 
+def _base(settings: TinySettings) -> str:
+    return "tiny" if settings.start == "pretrained" else settings.start
+
+
 def _start(folder: CohortFolder, settings: TinySettings, seed: int) -> Backbone:
-    if settings.start == "pretrained":
-        backbone = load_backbone("tiny")
+    if settings.start != "scratch":
+        backbone = load_backbone(_base(settings))
         backbone.unet.register_to_config(sample_size=settings.size // backbone.reduction)
         backbone.vae.register_to_config(sample_size=settings.size)
         return backbone
@@ -167,11 +183,19 @@ def _recipe(folder: CohortFolder, settings: TinySettings, seed: int) -> dict[str
     recipe = {
         "settings": settings.model_dump(),
         "seed": seed,
-        "start": folder_digest(TINY) if settings.start == "pretrained" else "",
+        "start": _digest(settings),
         "source": dict(folder.source),
         "images": value_digest([[r.image, r.subject, r.group.key] for r in part.records]),
     }
     return {**recipe, "key": value_digest(recipe)}
+
+
+def _digest(settings: TinySettings) -> str:
+    """Return the digest of the base that is begun with, or nothing."""
+    if settings.start == "scratch":
+        return ""
+    folder = TINY if settings.start == "pretrained" else Path(settings.start)
+    return folder_digest(folder) if folder.is_dir() else ""
 
 
 def _made_already(out: Path, recipe: Mapping[str, Any]) -> bool:
@@ -186,7 +210,7 @@ def _made_already(out: Path, recipe: Mapping[str, Any]) -> bool:
 
 
 def _latents(backbone: Backbone, images: Images) -> dict[str, list[float]]:
-    """Return mean and spread of the scaled latents of (at most 2,048) training images."""
-    mean, spread = latent_law(backbone.vae, images[:2048])
+    """Return mean and spread of the scaled latents of training images."""
+    mean, spread = latent_law(backbone.vae, images[:MEASURED])
     scale = backbone.vae.config.scaling_factor
     return {"latent_mean": (mean * scale).tolist(), "latent_spread": (spread * scale).tolist()}
