@@ -14,6 +14,6 @@ OMP_NUM_THREADS=1 fairgen -v base tiny --cohort "$work/shapes" --out "$work/base
 OMP_NUM_THREADS=2 fairgen -v train --method sd --cohort "$work/shapes" --base "$work/base" \
     --out "$work/unet" --seed 900003 --steps 2600 --checkpoint-every 400 \
     --set batch_size=32 --set accumulation=1 --set learning_rate=1e-3 --set warmup=100 \
-    --set ema_decay=0.998 --set train_text_encoder=true --set grid_columns=0 \
+    --set ema_decay=0.998 --set train_text_encoder=true --set empty_groups=allow --set grid_columns=0 \
     --set tracker=none --set log_every=10 --set probe_every=500
 python "$here/store_tiny.py" "$work/unet/pipeline"

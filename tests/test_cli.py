@@ -151,15 +151,17 @@ def test_a_subject_in_two_splits_is_refused(cohort, tmp_path, capsys):
     assert not (tmp_path / "m").exists()
 
 
-def test_an_empty_group_in_the_training_split_is_trained_around_not_invented(
-    table, tmp_path, capsys
-):
+def test_an_empty_group_is_reported_by_the_audit_and_refused_in_training(table, tmp_path, capsys):
     text = (table / "table.csv").read_text()
     lines = [line for line in text.splitlines() if not line.endswith("F,yes")]
     (table / "table.csv").write_text("\n".join(lines) + "\n")
     run(capsys, *importing(table, tmp_path / "c"))
-    out = run(capsys, "audit", tmp_path / "c")[1]
-    assert "empty groups in 'all': 1 (F|yes)" in out
+    assert "empty groups in 'all': 1 (F|yes)" in run(capsys, "audit", tmp_path / "c")[1]
+    run(capsys, "split", tmp_path / "c")
+    err = refused(capsys, "train", "--method", "sd", "--cohort", tmp_path / "c", "--base", "tiny",
+                  "--out", tmp_path / "m")  # fmt: skip
+    assert "group 'F|yes' has no training image" in err
+    assert not (tmp_path / "m").exists()
 
 
 def test_an_unknown_method_is_refused(cohort, tmp_path, capsys):
@@ -193,7 +195,8 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path, capsys):
 def test_a_base_that_is_missing_is_refused(cohort, tmp_path, capsys):
     run(capsys, "split", cohort)
     err = refused(capsys, "train", "--method", "sd", "--cohort", cohort, "--base", "./none",
-                  "--out", tmp_path / "m", "--steps", "1")  # fmt: skip
+                  "--out", tmp_path / "m", "--set", "empty_groups=allow")  # fmt: skip
+    assert not (tmp_path / "m").exists()
     assert "no such folder" in err
 
 

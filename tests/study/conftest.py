@@ -22,6 +22,7 @@ batch_size = 4
 accumulation = 1
 grid_columns = 1
 tracker = "none"
+empty_groups = "allow"
 
 [extractor]
 dimension = 2

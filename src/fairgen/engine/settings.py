@@ -23,6 +23,8 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True):
         flip: Mirror half of the images; unset, as the modality allows.
         size: Side of the square images in pixels; unset, as the base was made for.
         train_text_encoder: Train the text encoder too. Only for pretraining a base.
+        empty_groups: What to do if a group has no training image: stop, or train on without it (the
+            model then knows nothing of that group, though it will draw something for its prompt).
         checkpoint_every: Steps between checkpoints; zero for none.
         checkpoints_limit: Checkpoints kept.
         log_every: Steps between lines of the log.
@@ -47,6 +49,7 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True):
     flip: bool | None = None
     size: int | None = Field(None, ge=8)
     train_text_encoder: bool = False
+    empty_groups: Literal["error", "allow"] = "error"
     checkpoint_every: int = Field(500, ge=0)
     checkpoints_limit: int = Field(2, ge=1)
     log_every: int = Field(25, ge=1)

@@ -31,8 +31,8 @@ from fairgen.engine.loop import Captions, Rows, Training, condition_strength, tr
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.trainlog import TrainLog
-from fairgen.errors import CheckpointError
-from fairgen.files.atomic import write_json
+from fairgen.errors import CheckpointError, CohortError
+from fairgen.files.atomic import write_errors, write_json
 from fairgen.files.digest import folder_digest, value_digest
 from fairgen.files.folder import CohortFolder, card_of
 from fairgen.methods.method import Method
@@ -68,16 +68,19 @@ def train(
         ``out``.
 
     Raises:
-        CohortError: If the cohort is not split or an image cannot be read.
+        CohortError: If the cohort is not split, a group has no training image, or an image cannot
+            be read.
         CheckpointError: If the base cannot be loaded, or ``out`` holds another training.
+        StudyError: If ``out`` cannot be written.
     """
     recipe = describe_training(folder, method=method, base=base, settings=settings, seed=seed)
     if finished(out, str(recipe["key"])):
         logger.info("%s: finished already", out)
         return out
-    out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     training = prepare(folder, method=method, base=base, settings=settings, seed=seed, out=out)
+    with write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
     checkpoint = load_checkpoint(out / "checkpoints", key=str(recipe["key"]))
     log = TrainLog(out / "log.jsonl", training, folder.cohort.schema.groups())
     start = 0
@@ -96,6 +99,12 @@ def describe_training(
     """Return what makes this training what it is, and the digest of all of it."""
     part = folder.cohort.part("train")
     counts = part.counts()
+    empty = [g.key for g, n in counts.items() if n == 0]
+    if empty and settings.empty_groups == "error":
+        raise CohortError(
+            f"{folder.root}: group '{empty[0]}' has no training image ({len(empty)} such groups); "
+            "leave its level out, or train without it by --set empty_groups=allow"
+        )
     recipe: dict[str, Any] = {
         "method": method.as_dict(),
         "settings": settings.model_dump(),
