@@ -388,6 +388,6 @@ def _show_rows(rows: Sequence[Mapping[str, Any]], out: Path, *, as_json: bool) -
 def _print_scores(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.console import Console
 
-    from fairgen.report.terminal import score_table
+    from fairgen.report.terminal import score_tables
 
-    Console().print(score_table(rows))
+    Console().print(score_tables(rows))

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from diffusers import DDPMScheduler
 
@@ -36,6 +37,14 @@ def test_the_target_is_the_noise_or_the_velocity():
     torch.testing.assert_close(
         ours.target(clean, noise, t), reference.get_velocity(clean, noise, t)
     )
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_the_true_target_implies_the_true_noise(prediction_type):
+    clean, noise, t = batch()
+    _, ours = schedules(prediction_type)
+    target = ours.target(clean, noise, t)
+    torch.testing.assert_close(ours.noise(target, ours.add_noise(clean, noise, t), t), noise)
 
 
 def test_the_horizon_is_the_number_of_steps():

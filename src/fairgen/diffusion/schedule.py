@@ -44,3 +44,10 @@ class Schedule:
             return noise
         signal, spread = self.scales(t)
         return signal.to(clean.dtype) * noise - spread.to(clean.dtype) * clean
+
+    def noise(self, prediction: Latents, noised: Latents, t: Steps) -> Latents:
+        r"""Return $\hat\epsilon$, the noise that a prediction implies."""
+        if self.prediction_type == "epsilon":
+            return prediction
+        signal, spread = self.scales(t)
+        return signal.to(noised.dtype) * prediction + spread.to(noised.dtype) * noised

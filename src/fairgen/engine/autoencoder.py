@@ -35,6 +35,9 @@ class AutoencoderSettings(BaseModel, extra="forbid", frozen=True):
         kl_weight: Weight of the mean divergence of a latent element from a normal law.
         edge_weight: Weight of the error of brightness differences between neighbours.
         colour_weight: Weight of the error of coarse colours (means over 4 and 16 pixels).
+        anchor_weight: Weight, falling to zero at half time, of the error of the first three latent
+            channels as coarse red, green and blue. From random weights, an encoder may otherwise
+            settle with one axis of colour lost.
         mixed_precision: Arithmetic of the forward pass; weights stay in fp32.
         log_every: Steps between lines of the log.
     """
@@ -46,6 +49,7 @@ class AutoencoderSettings(BaseModel, extra="forbid", frozen=True):
     kl_weight: float = Field(default=1e-5, ge=0)
     edge_weight: float = Field(default=0.5, ge=0)
     colour_weight: float = Field(default=3.0, ge=0)
+    anchor_weight: float = Field(default=0.0, ge=0)
     mixed_precision: Literal["no", "bf16"] = "no"
     log_every: int = Field(default=100, ge=1)
 
@@ -117,7 +121,7 @@ def train_autoencoder(
     for step in range(settings.steps):
         optimizer.param_groups[0]["lr"] = _rate(settings, step)
         batch = _batch(images, settings.batch_size, generator, mirror=mirror)
-        loss, parts = _loss(vae, batch, settings, generator, encoder=encoder)
+        loss, parts = _loss(vae, batch, settings, generator, step=step, encoder=encoder)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -158,6 +162,7 @@ def _loss(
     settings: AutoencoderSettings,
     generator: torch.Generator,
     *,
+    step: int,
     encoder: bool,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "2"]]:
     half = settings.mixed_precision == "bf16"
@@ -173,8 +178,17 @@ def _loss(
         colour_weight=settings.colour_weight,
     ).mean()
     divergence = law.kl().float().mean() / law.mean[0].numel()
-    total = error + settings.kl_weight * divergence if encoder else error
+    total = error
+    if encoder:
+        anchor = settings.anchor_weight * max(0.0, 1 - 2 * step / settings.steps)
+        total = error + settings.kl_weight * divergence + anchor * _colour_gap(law.mean, batch)
     return total, torch.stack([error.detach(), divergence.detach()])
+
+
+def _colour_gap(latents: Float[Tensor, "batch c h w"], batch: Pixels) -> Float[Tensor, ""]:
+    """Return how far the first three latent channels are from the picture made small."""
+    small = avg_pool2d(batch, batch.shape[-1] // latents.shape[-1])
+    return (latents[:, :3].float() - small).abs().mean()
 
 
 def _report(

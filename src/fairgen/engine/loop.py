@@ -201,7 +201,7 @@ def condition_strength(
     r"""Return how much the prompt matters: mean $|\epsilon(c)-\epsilon(c')|^2$ by noise step.
 
     $c$ is an image's own prompt, $c'$ that of another group drawn uniformly; the images and the
-    noise are the same at every call.
+    noise are the same at every call. A v-prediction is turned into the noise that it implies.
 
     Args:
         training: The training.
@@ -219,6 +219,10 @@ def condition_strength(
     for mark in marks:
         t = torch.full((images,), mark * training.schedule.horizon // 1000, device=device)
         noised = training.schedule.add_noise(clean, draw.noise.to(device), t)
-        gap = predict(training, noised, t, groups) - predict(training, noised, t, other)
-        strength[f"t={int(t[0])}"] = gap.float().square().mean().item()
+        own, others = (
+            training.schedule.noise(predict(training, noised, t, rows).float(), noised, t)
+            for rows in (groups, other)
+        )
+        gap = own - others
+        strength[f"t={int(t[0])}"] = gap.square().mean().item()
     return strength

@@ -48,6 +48,8 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
         batch_size: Images a step.
         learning_rate: Peak learning rate of the autoencoder.
         colour_weight: Weight of coarse colours in the autoencoder's loss.
+        anchor_weight: Weight that ties the first latents to colours early in the training (see
+            ``AutoencoderSettings``); unset, 5 from ``scratch`` and 0 otherwise.
         mixed_precision: Arithmetic of the autoencoder's training; weights stay in fp32.
         flip: Mirror half of the images; unset, as the modality allows.
         vocabulary: Most entries of the vocabulary, for ``scratch``.
@@ -60,6 +62,7 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     colour_weight: float = Field(default=3.0, ge=0)
+    anchor_weight: float | None = Field(default=None, ge=0)
     mixed_precision: Literal["no", "bf16"] = "no"
     flip: bool | None = None
     vocabulary: int = Field(default=4096, ge=514)
@@ -67,13 +70,14 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
     @property
     def autoencoder(self) -> AutoencoderSettings:
         """Return how the autoencoder is trained."""
-        steps = self.autoencoder_steps
-        usual = 3000 if self.start == "scratch" else 800
+        steps, anchor = self.autoencoder_steps, self.anchor_weight
+        usual_steps, usual_anchor = (3000, 5.0) if self.start == "scratch" else (800, 0.0)
         return AutoencoderSettings(
-            steps=usual if steps is None else steps,
+            steps=usual_steps if steps is None else steps,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             colour_weight=self.colour_weight,
+            anchor_weight=usual_anchor if anchor is None else anchor,
             mixed_precision=self.mixed_precision,
         )
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from fairgen.cohort.audit import Audit
 from fairgen.report.words import word
@@ -57,30 +59,40 @@ def audit_table(audit: Audit) -> Table:
     return table
 
 
-def score_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return the overall scores: a line a metric, a column a method and its reweighting.
+def score_tables(rows: Iterable[Mapping[str, Any]]) -> Group:
+    """Return the overall scores: a line a metric, a column a method.
 
-    With several seeds a cell holds the mean over them; a single seed's cell holds the interval.
+    Scores of the images, and of each classifier with and without reweighting, are tables of their
+    own, so that each fits a terminal. With several seeds a cell holds the mean over them; a single
+    seed's cell holds the interval.
     """
-    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    tables: dict[str, dict[str, dict[str, list[Mapping[str, Any]]]]] = {}
     for row in rows:
         if row["metric"] in HEADLINES and row["group"] == "overall":
-            cells.setdefault((row["metric"], _column(row)), []).append(row)
-    columns = list(dict.fromkeys(column for _, column in cells))
-    table = Table(title="Scores on the test split", title_justify="left", box=SIMPLE_HEAD)
+            metrics = tables.setdefault(_title(row), {})
+            methods = metrics.setdefault(row["metric"], {})
+            methods.setdefault(row["method"], []).append(row)
+    return Group(
+        *(part for title in sorted(tables) for part in (Text(title), _score_table(tables[title])))
+    )
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    what = row.get("classifier") or "Images"
+    return f"{what}, {row['split']} split{', reweighted' if row.get('reweight') else ''}"
+
+
+def _score_table(cells: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Table:
+    methods = list(dict.fromkeys(method for found in cells.values() for method in found))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric")
-    for column in columns:
-        table.add_column(column, justify="right")
+    for method in methods:
+        table.add_column(method, justify="right")
     for metric in HEADLINES:
-        found = [cells.get((metric, column), []) for column in columns]
-        if any(found):
+        if metric in cells:
+            found = [cells[metric].get(method, ()) for method in methods]
             table.add_row(word(metric).arrowed, *map(_cell, found))
     return table
-
-
-def _column(row: Mapping[str, Any]) -> str:
-    weighted = " reweighted" if row.get("reweight") else ""
-    return f"{row['method']}{weighted}"
 
 
 def _cell(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -90,4 +102,4 @@ def _cell(rows: Sequence[Mapping[str, Any]]) -> str:
     text = f"{sum(values) / len(values):.3f}"
     if len(rows) > 1 or rows[0]["low"] is None:
         return text
-    return f"{text}\n{rows[0]['low']:.3f} to {rows[0]['high']:.3f}"
+    return f"{text}\n{rows[0]['low']:.3f}–{rows[0]['high']:.3f}"

@@ -202,8 +202,9 @@ def _strength(first: Sequence[Trained]) -> tuple[Block, ...]:
     if not logged:
         return ()
     how = (
-        "How far the prediction under a group's prompt lies from the one without it. Lines that "
-        "fall to zero mean that the prompt is no longer heard: groups would look alike."
+        "How far the noise predicted under a group's prompt lies from that under another group's, "
+        "by noise step (mean square). Lines that fall to zero mean that the prompt is no longer "
+        "heard: groups would look alike."
     )
     charts = tuple(strength_chart(t, i) for i, t in logged)
     return (Gallery("Strength of the condition", charts, how),)
