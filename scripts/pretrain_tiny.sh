@@ -9,8 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 [ -d "$work/shapes/train" ] || fairgen phantom shapes --count 24000 --size 64 --seed 900001 --out "$work/shapes"
 fairgen split "$work/shapes" --fractions 0.9,0.05,0.05
 OMP_NUM_THREADS=1 fairgen -v base tiny --cohort "$work/shapes" --out "$work/base" --seed 900002 \
-    --set start=scratch --set autoencoder_steps=4000 --set batch_size=8 \
-    --set colour_weight=0.5 --set mixed_precision=bf16
+    --set start=scratch --set autoencoder_steps=4000 --set mixed_precision=bf16
 OMP_NUM_THREADS=2 fairgen -v train --method sd --cohort "$work/shapes" --base "$work/base" \
     --out "$work/unet" --seed 900003 --steps 2600 --checkpoint-every 400 \
     --set batch_size=32 --set accumulation=1 --set learning_rate=1e-3 --set warmup=100 \

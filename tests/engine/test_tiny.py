@@ -170,7 +170,7 @@ def test_a_wrong_setting_is_refused(wrong):
 
 def test_unset_steps_follow_the_start():
     fresh, warm = TinySettings(start="scratch").autoencoder, TinySettings().autoencoder
-    assert (fresh.steps, warm.steps) == (3000, 800)
+    assert (fresh.steps, warm.steps) == (3000, 400)
     assert TinySettings(autoencoder_steps=0).autoencoder.steps == 0
 
 

@@ -48,7 +48,7 @@ class AutoencoderSettings(BaseModel, extra="forbid", frozen=True):
     warmup: int = Field(default=20, ge=0)
     kl_weight: float = Field(default=1e-5, ge=0)
     edge_weight: float = Field(default=0.5, ge=0)
-    colour_weight: float = Field(default=3.0, ge=0)
+    colour_weight: float = Field(default=0.5, ge=0)
     anchor_weight: float = Field(default=0.0, ge=0)
     mixed_precision: Literal["no", "bf16"] = "no"
     log_every: int = Field(default=100, ge=1)

@@ -44,7 +44,7 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
             U-Net knows, and the decoder alone becomes sharper.
         size: Side of the square images in pixels, a multiple of 16.
         autoencoder_steps: Steps of the autoencoder's training; unset, 3,000 from ``scratch``
-            and 800 otherwise.
+            and 400 otherwise.
         batch_size: Images a step.
         learning_rate: Peak learning rate of the autoencoder.
         colour_weight: Weight of coarse colours in the autoencoder's loss.
@@ -61,7 +61,7 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
     autoencoder_steps: int | None = Field(default=None, ge=0)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
-    colour_weight: float = Field(default=3.0, ge=0)
+    colour_weight: float = Field(default=0.5, ge=0)
     anchor_weight: float | None = Field(default=None, ge=0)
     mixed_precision: Literal["no", "bf16"] = "no"
     flip: bool | None = None
@@ -71,7 +71,7 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
     def autoencoder(self) -> AutoencoderSettings:
         """Return how the autoencoder is trained."""
         steps, anchor = self.autoencoder_steps, self.anchor_weight
-        usual_steps, usual_anchor = (3000, 5.0) if self.start == "scratch" else (800, 0.0)
+        usual_steps, usual_anchor = (3000, 5.0) if self.start == "scratch" else (400, 0.0)
         return AutoencoderSettings(
             steps=usual_steps if steps is None else steps,
             learning_rate=self.learning_rate,
