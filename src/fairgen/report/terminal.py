@@ -99,7 +99,11 @@ def _cell(rows: Sequence[Mapping[str, Any]]) -> str:
     values = [r["value"] for r in rows if r["value"] is not None]
     if not values:
         return "-"
-    text = f"{sum(values) / len(values):.3f}"
+    text = _number(sum(values) / len(values))
     if len(rows) > 1 or rows[0]["low"] is None:
         return text
-    return f"{text}\n{rows[0]['low']:.3f}–{rows[0]['high']:.3f}"
+    return f"{text}\n{_number(rows[0]['low'])}–{_number(rows[0]['high'])}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
