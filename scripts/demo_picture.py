@@ -45,7 +45,7 @@ def main(run: Path, out: Path, subgroup: str) -> None:
             axes.set_yticks([32 + 64 * i for i in range(len(labels))], labels)
             axes.tick_params(length=0)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=80)
+    figure.savefig(out, dpi=80, bbox_inches="tight")
 
 
 if __name__ == "__main__":
