@@ -96,6 +96,7 @@ def test_a_table_is_imported_and_importing_again_does_nothing(table, tmp_path, c
     status, out, _ = run(capsys, *importing(table, tmp_path / "c"))
     assert status == 0
     assert "12 images of 6 subjects" in out
+    assert "prompts read: " in out
     assert run(capsys, *importing(table, tmp_path / "c"))[0] == 0
 
 

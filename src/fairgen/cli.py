@@ -135,6 +135,7 @@ def import_table(
     print(f"{out}: {len(folder.cohort)} images of {len(folder.cohort.subjects())} subjects")
     for reason, count in dict(folder.source.get("dropped", {})).items():
         print(f"  left out: {count} rows, {reason}")
+    print(f"  prompts read: {folder.prompts.render(folder.cohort.schema.groups()[0])}")
 
 
 @app.command()

@@ -19,6 +19,7 @@ from fairgen.intake.spec import AttributeColumn, LabelColumn, parse_attribute, p
             {"dark": ("0", "1", "2"), "medium": ("3",), "light": ("4", "5")},
         ),
         ("age:young=<=75;old=>75", "age", "age", {"young": ("<=75",), "old": (">75",)}),
+        ("age:<=75;>75", "age", "age", {"<=75": ("<=75",), ">75": (">75",)}),
         (" sex = Sex : F = f , female ; M = m", "sex", "Sex", {"F": ("f", "female"), "M": ("m",)}),
     ],
 )
@@ -28,7 +29,17 @@ def test_a_short_text_names_attribute_column_and_levels(text, name, column, leve
 
 
 @pytest.mark.parametrize(
-    "text", ["", "=Sex", "sex=", "tone:", "tone:dark=0;dark=1", "tone:=0", "tone:dark=0;;light=1"]
+    "text",
+    [
+        "",
+        "=Sex",
+        "sex=",
+        "tone:",
+        "tone:dark=0;dark=1",
+        "tone:=0",
+        "tone:dark=;light=1",
+        "tone:dark=0;;light=1",
+    ],
 )
 def test_a_malformed_text_is_refused(text):
     with pytest.raises(StudyError, match=f"attribute '{text}'"):

@@ -1,5 +1,6 @@
 """What a table's columns mean: settings of the table import, and their short form as text."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -108,8 +109,8 @@ def parse_attribute(text: str) -> tuple[str, AttributeColumn]:
     """Return the name and column that a short text describes.
 
     ``sex`` is a column of that name, ``sex=Sex`` renames it, and
-    ``tone=skin_tone_class:dark=0,1,2;medium=3;light=4,5`` lists each level's values; a level
-    without ``=`` has its own name as its value.
+    ``tone=skin_tone_class:dark=0,1,2;medium=3;light=4,5`` lists each level's values, and
+    ``age:young=<=75;old=>75`` its numbers; a level without ``=`` has its own name as its value.
 
     Raises:
         StudyError: If the text is malformed.
@@ -140,8 +141,8 @@ def parse_levels(text: str, tail: str) -> Levels:
     """
     levels: Levels = {}
     for part in tail.split(";"):
-        name, _, values = part.partition("=")
-        listed = tuple(v.strip() for v in (values or name).split(","))
+        name, *values = re.split(r"(?<![<>])=", part, maxsplit=1)
+        listed = tuple(v.strip() for v in (values or [name])[0].split(","))
         if not name.strip() or name.strip() in levels or not any(listed):
             raise StudyError(f"attribute '{text}': level '{part}'; expected LEVEL=VALUE,VALUE once")
         levels[name.strip()] = listed
