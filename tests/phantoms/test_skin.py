@@ -1,6 +1,5 @@
 """The skin phantom's cohort and its pictures."""
 
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -152,13 +151,3 @@ def test_a_logistic_border_of_width_s_has_sharpness_one_sixth_of_its_inverse():
         ramp = 1 / (1 + np.exp((x - 0.5) / width))
         field = np.broadcast_to(ramp, (400, 400)).copy()
         assert sharpness(field) == pytest.approx(1 / (6 * width), rel=0.03)
-
-
-@pytest.mark.slow
-def test_a_hundred_images_a_second_are_rendered_on_one_core():
-    chosen = SKIN.specimens(300, 0)
-    SKIN.render(chosen[0], 64)
-    start = time.process_time()
-    for specimen in chosen:
-        SKIN.render(specimen, 64)
-    assert 300 / (time.process_time() - start) > 100
