@@ -9,11 +9,12 @@ import pytest
 from fairgen.cohort.schema import Group
 from fairgen.errors import CohortError
 from fairgen.phantoms.phantom import Specimen
+from fairgen.phantoms.scaling import READING, canvas
 from fairgen.phantoms.skin import DISEASES, SCHEMA, SHARES, SKIN, TONES
 from fairgen.phantoms.skin_anatomy import TONE_ANGLES, person, view
 from fairgen.phantoms.skin_diseases import LESIONS
-from fairgen.phantoms.skin_render import canvas, draw, light, scene
-from fairgen.phantoms.skin_truth import READING, SIGNS, anatomy, sharpness, visible
+from fairgen.phantoms.skin_render import draw, light, scene
+from fairgen.phantoms.skin_truth import SIGNS, anatomy, sharpness, visible
 
 SPECIMENS = [
     Specimen(group, f"someone-{group.key}", i, 1000 + i) for i, group in enumerate(SCHEMA.groups())

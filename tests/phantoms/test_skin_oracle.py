@@ -10,9 +10,10 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from fairgen.cohort.seed import derive
 from fairgen.phantoms.phantom import Specimen
+from fairgen.phantoms.reader import fit_reader
 from fairgen.phantoms.skin import SCHEMA, SKIN
 from fairgen.phantoms.skin_oracle import measure, reduced
-from fairgen.phantoms.skin_pixels import fit_reader, skin_surface
+from fairgen.phantoms.skin_pixels import skin_surface
 
 HELD_OUT = [
     Specimen(group, f"held-out-{group.key}-{i}", i, derive(11, "held out", group.key, i))

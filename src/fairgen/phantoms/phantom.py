@@ -34,6 +34,24 @@ class Specimen:
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """Describes one thing that an oracle measures.
+
+    Attributes:
+        name: Key in what ``anatomy`` and ``measure`` return.
+        label: Name for a reader.
+        unit: Unit, or what it is a share of; empty for a count or a pure number.
+        robust: Whether it is still measured well (correlation with the truth of 0.7 or more) after
+            an autoencoder's round trip, so that generated images may be judged by it.
+    """
+
+    name: str
+    label: str
+    unit: str = ""
+    robust: bool = True
+
+
+@dataclass(frozen=True)
 class Phantom:
     """Describes a built-in cohort whose anatomy is known.
 
@@ -46,6 +64,7 @@ class Phantom:
         anatomy: The true anatomy of a specimen, under the names that ``measure`` uses.
         measure: The oracle: anatomy from pixels alone, or ``None`` where the image shows nothing
             that can be measured.
+        quantities: What anatomy consists of; empty where there is none.
         template: Prompt template; empty for the modality's own.
         words: How a level is worded in the prompt, where its name would not do.
     """
@@ -57,6 +76,7 @@ class Phantom:
     render: Callable[[Specimen, int], Image]
     anatomy: Callable[[Specimen], Mapping[str, float]]
     measure: Callable[[Image], Mapping[str, float] | None]
+    quantities: tuple[Quantity, ...] = ()
     template: str = ""
     words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 

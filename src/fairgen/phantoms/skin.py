@@ -1,7 +1,7 @@
 """The skin phantom: three tones by five diseases, with the imbalance of the paper's skin cohort."""
 
 from fairgen.cohort.schema import Attribute, Group, Schema
-from fairgen.phantoms.phantom import Phantom, specimens
+from fairgen.phantoms.phantom import Phantom, Quantity, specimens
 from fairgen.phantoms.skin_oracle import measure
 from fairgen.phantoms.skin_render import render
 from fairgen.phantoms.skin_truth import anatomy
@@ -29,6 +29,21 @@ SHARES = {
     for disease, share in zip(DISEASES, DISEASE_SHARES[tone], strict=True)
 }
 
+QUANTITIES = (
+    Quantity("ita", "tone angle (ITA)", "degrees"),
+    Quantity("lesion_area", "lesion area", "share of the image", robust=False),
+    Quantity("scale", "scale", "share of the lesion"),
+    Quantity("crust", "crust", "share of the lesion"),
+    Quantity("ulceration", "ulceration", "share of the lesion", robust=False),
+    Quantity("telangiectasia", "telangiectasia", "share of the lesion", robust=False),
+    Quantity("redness", "redness", "CIELAB +a* against the skin around"),
+    Quantity("darkening", "darkening", "CIELAB −L* against the skin around"),
+    Quantity("violaceous", "violaceous", "CIELAB −b* against the skin around"),
+    Quantity("border_sharpness", "border sharpness", "slope per side", robust=False),
+    Quantity("papule_count", "papules", robust=False),
+    Quantity("vesicle_count", "vesicles", robust=False),
+)
+
 SKIN = Phantom(
     name="skin",
     modality="skin",
@@ -37,4 +52,5 @@ SKIN = Phantom(
     render=render,
     anatomy=anatomy,
     measure=measure,
+    quantities=QUANTITIES,
 )

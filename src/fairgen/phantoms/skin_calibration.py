@@ -1,24 +1,24 @@
 """How the skin oracle turns pixels into estimates, and what it learns from phantoms of its own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from scipy.fft import dctn, idctn
+from jaxtyping import Float
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from fairgen.cohort.schema import Group
 from fairgen.cohort.seed import derive
 from fairgen.phantoms.phantom import Specimen
+from fairgen.phantoms.reader import PixelReader, fit_lines, fit_reader
+from fairgen.phantoms.scaling import READING, canvas
 from fairgen.phantoms.skin_anatomy import TONE_ANGLES
 from fairgen.phantoms.skin_colour import lab_from_pixels, typology_angle
 from fairgen.phantoms.skin_diseases import LESIONS
-from fairgen.phantoms.skin_pixels import Lab, PixelReader, fit_reader, readings, skin_surface
-from fairgen.phantoms.skin_render import canvas, develop, draw, scene
+from fairgen.phantoms.skin_pixels import Lab, readings, skin_surface
+from fairgen.phantoms.skin_render import develop, draw, scene
 from fairgen.phantoms.skin_truth import (
-    READING,
     SIGNS,
     Shares,
     areas,
@@ -27,8 +27,7 @@ from fairgen.phantoms.skin_truth import (
     sharpness,
     visible,
 )
-
-Picture = UInt8[np.ndarray, "n n 3"]
+from fairgen.phantoms.wear import worn
 
 EXAMPLES = 10
 """Phantoms of each group on which the oracle is calibrated; no cohort has their seeds."""
@@ -88,7 +87,7 @@ def calibration() -> Calibration:
     for specimen, rng in _examples():
         patient, lesion, camera = scene(specimen)
         sheet = draw(specimen, patient, lesion, canvas(READING))
-        lab = lab_from_pixels(_worn(develop(sheet, camera, READING, specimen.seed), rng))
+        lab = lab_from_pixels(worn(develop(sheet, camera, READING, specimen.seed), rng))
         surface, _ = skin_surface(lab)
         truth = visible(sheet)
         weight = (1.08 - truth[-1]).ravel()
@@ -99,7 +98,7 @@ def calibration() -> Calibration:
         seen.append((lab, surface, described(patient, lesion, sheet)))
     reader = fit_reader(np.concatenate(rows), np.concatenate(truths), np.concatenate(weights))
     found = [(estimates(lab, surface, reader), truth) for lab, surface, truth in seen]
-    return Calibration(reader, _lines(found))
+    return Calibration(reader, fit_lines(found))
 
 
 def _examples() -> Iterator[tuple[Specimen, np.random.Generator]]:
@@ -113,43 +112,3 @@ def _examples() -> Iterator[tuple[Specimen, np.random.Generator]]:
                     Specimen(Group((tone,), disease), subject, i, seed),
                     np.random.default_rng(seed),
                 )
-
-
-def _worn(image: Picture, rng: np.random.Generator) -> Picture:
-    """Return an image blurred, grainy or compressed to a random degree, or untouched."""
-    kind = rng.integers(4)
-    if kind == 0:
-        return image
-    worn: np.ndarray = image.astype(np.float32)
-    if kind == 1:
-        worn = gaussian_filter(worn, (blur := rng.uniform(0.4, 1.1), blur, 0))
-    elif kind == 2:
-        worn = worn + rng.normal(0, rng.uniform(1, 5), worn.shape)
-    else:
-        worn = _compressed(worn, rng.uniform(3, 14))
-    return np.asarray(np.clip(np.rint(worn), 0, 255).astype(np.uint8))
-
-
-def _compressed(image: np.ndarray, coarse: float) -> np.ndarray:
-    """Return what is left when fine detail is rounded away in blocks, and more so in colour."""
-    grey = image.mean(axis=2, keepdims=True)
-    planes = np.concatenate([grey, gaussian_filter(image - grey, (0.8, 0.8, 0))], axis=2)
-    blocks = planes.reshape(READING // 8, 8, READING // 8, 8, 4)
-    detail = dctn(blocks, axes=(1, 3), norm="ortho")
-    u = np.arange(8)
-    quantum = coarse * (1 + 0.5 * (u[:, None, None, None] + u[:, None])) * np.array([1, 2, 2, 2])
-    rounded = idctn(np.rint(detail / quantum) * quantum, axes=(1, 3), norm="ortho")
-    planes = rounded.reshape(planes.shape)
-    return np.asarray(planes[..., :1] + planes[..., 1:])
-
-
-def _lines(
-    found: Sequence[tuple[Mapping[str, float], Mapping[str, float]]],
-) -> dict[str, tuple[float, float]]:
-    """Return, for each quantity, the line that best turns readings into true values."""
-    lines = {}
-    for key in found[0][0]:
-        reading, truth = np.array([(seen[key], known[key]) for seen, known in found]).T
-        slope, offset = np.polyfit(reading, truth, 1)
-        lines[key] = (float(offset), float(slope))
-    return lines

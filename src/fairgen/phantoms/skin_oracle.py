@@ -1,16 +1,14 @@
 """The skin oracle: measures the anatomy that an image shows, from its pixels alone."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from fairgen.phantoms.scaling import READING, central_square, rescaled
 from fairgen.phantoms.skin_calibration import calibration, estimates
 from fairgen.phantoms.skin_colour import decode, encode, lab_from_pixels
 from fairgen.phantoms.skin_pixels import Lab, skin_surface
-from fairgen.phantoms.skin_render import area_weights
-from fairgen.phantoms.skin_truth import READING
 
 SIGNED = ("ita", "redness", "darkening", "violaceous")
 """Quantities that may be negative."""
@@ -42,24 +40,12 @@ def measure(image: UInt8[np.ndarray, "h w c"]) -> Mapping[str, float] | None:
 
 def reduced(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "64 64 3"]:
     """Return the central square at the size at which the oracle reads."""
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = image[top : top + side, left : left + side]
-    if side == READING:
+    square = central_square(image)
+    if len(square) == READING:
         return square
-    weights = area_weights(side, READING) if side > READING else stretch(side)
     linear = decode(square.astype(np.float32).transpose(2, 0, 1) / 255)
-    small = encode(weights @ linear @ weights.T)
+    small = encode(rescaled(linear, READING))
     return np.asarray(np.rint(255 * small).astype(np.uint8).transpose(1, 2, 0))
-
-
-@lru_cache(maxsize=16)
-def stretch(side: int) -> Float[np.ndarray, "64 side"]:
-    """Return the weights that interpolate a row of ``side`` pixels at the reading size."""
-    place = np.clip((np.arange(READING) + 0.5) * side / READING - 0.5, 0, side - 1)
-    return np.asarray(
-        np.clip(1 - np.abs(place[:, None] - np.arange(side)), 0, 1).astype(np.float32)
-    )
 
 
 def looks_like_skin(lab: Lab, surface: Lab, spread: Float[np.ndarray, " 3"]) -> bool:

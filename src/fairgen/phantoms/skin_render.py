@@ -1,18 +1,17 @@
 """Renders the skin phantom: draws the sheet, lights it, and takes the photograph."""
 
-from functools import lru_cache
-
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
 from fairgen.cohort.seed import derive
 from fairgen.errors import CohortError
+from fairgen.phantoms.fields import axis
 from fairgen.phantoms.phantom import Specimen
+from fairgen.phantoms.scaling import area_weights, canvas
 from fairgen.phantoms.skin_anatomy import Lesion, Person, View, person, view
 from fairgen.phantoms.skin_colour import encode, linear_from_lab
 from fairgen.phantoms.skin_diseases import LESIONS
-from fairgen.phantoms.skin_fields import axis
 from fairgen.phantoms.skin_sheet import Sheet, hairs, skin
 from fairgen.phantoms.skin_signs import (
     crust,
@@ -55,20 +54,6 @@ def develop(sheet: Sheet, camera: View, size: int, seed: int) -> UInt8[np.ndarra
         smaller = area_weights(sheet.side, size)
         linear = smaller @ linear @ smaller.T
     return photograph(linear, camera, np.random.default_rng(derive(seed, "grain", size)))
-
-
-def canvas(size: int) -> int:
-    """Return how many pixels a side are drawn, before averaging, for an image of ``size``."""
-    return max(96, size * 3 // 2) if size <= 128 else size
-
-
-@lru_cache(maxsize=16)
-def area_weights(n: int, size: int) -> Float[np.ndarray, "size n"]:
-    """Return the share of each of ``n`` fine pixels in each of ``size`` coarse ones, in a row."""
-    edges = np.arange(size + 1) * (n / size)
-    low, high = np.arange(n), np.arange(1, n + 1)
-    overlap = np.minimum(edges[1:, None], high) - np.maximum(edges[:-1, None], low)
-    return np.asarray((np.clip(overlap, 0, None) * (size / n)).astype(np.float32))
 
 
 def scene(specimen: Specimen) -> tuple[Person, Lesion, View]:

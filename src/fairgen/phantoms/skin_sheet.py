@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from fairgen.phantoms.fields import Field, axis, cellular, dots, fractal, noise, strokes
 from fairgen.phantoms.skin_anatomy import Person
-from fairgen.phantoms.skin_fields import Field, axis, cellular, dots, fractal, noise, strokes
 
 SKIN_GLOSS = 0.06
 

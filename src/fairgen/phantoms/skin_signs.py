@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
-from fairgen.phantoms.skin_anatomy import Lesion, Person
-from fairgen.phantoms.skin_fields import (
+from fairgen.phantoms.fields import (
     Field,
     Marks,
     axis,
@@ -19,6 +18,7 @@ from fairgen.phantoms.skin_fields import (
     step,
     strokes,
 )
+from fairgen.phantoms.skin_anatomy import Lesion, Person
 from fairgen.phantoms.skin_sheet import Sheet, rgb
 
 

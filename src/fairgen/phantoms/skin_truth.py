@@ -7,12 +7,10 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
 from fairgen.phantoms.phantom import Specimen
+from fairgen.phantoms.scaling import READING, area_weights, canvas
 from fairgen.phantoms.skin_anatomy import Lesion, Person
-from fairgen.phantoms.skin_render import area_weights, canvas, draw, scene
+from fairgen.phantoms.skin_render import draw, scene
 from fairgen.phantoms.skin_sheet import Sheet
-
-READING = 64
-"""Pixels a side at which anatomy is read, whatever the size of the image."""
 
 SIGNS = ("vesicles", "vessels", "crust", "ulcer", "scale", "papules", "lesion", "skin")
 """What a pixel may show, the uppermost first; ``lesion`` is a plaque with nothing on it."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fairgen.phantoms.skin_fields import (
+from fairgen.phantoms.fields import (
     axis,
     cellular,
     discs,
