@@ -163,6 +163,8 @@ def audit(cohort: Path, json_: AsJson = False) -> None:
 def split(
     cohort: Path,
     fractions: Annotated[str, typer.Option(help="Train, valid, test.")] = "0.6,0.15,0.25",
+    folds: Annotated[int, typer.Option(help="Folds for cross-validation.", min=0)] = 0,
+    fold: Annotated[int, typer.Option(help="Fold that is the test data.", min=0)] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace another split.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -174,7 +176,7 @@ def split(
     from fairgen.files.layout import split_folder
     from fairgen.study.config import validate
 
-    given = {"fractions": fractions.split(","), "seed": seed}
+    given = {"fractions": fractions.split(","), "folds": folds, "fold": fold, "seed": seed}
     settings = validate(SplitSettings, given, "split")
     folder = split_folder(cohort, settings, overwrite=overwrite)
     for name in ("train", "valid", "test"):
@@ -318,9 +320,13 @@ def score_fidelity(
 
 @scoring.command("fairness")
 def score_fairness(
-    predictions: Annotated[Path, typer.Option(help="predictions.parquet of `classify`.")],
+    predictions: Annotated[
+        list[Path], typer.Option(help="predictions.parquet of `classify`; repeated, folds.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="File of rows to write.")],
-    base: Annotated[Path | None, typer.Option(help="Predictions without synthetic images.")] = None,
+    base: Annotated[
+        list[Path] | None, typer.Option(help="Predictions without synthetic images.")
+    ] = None,
     method: Annotated[str, typer.Option(help="Name of the generator.")] = "real",
     json_: AsJson = False,
     seed: Seed = 0,
@@ -332,9 +338,13 @@ def score_fairness(
     from fairgen.classifiers.downstream import read_settings
     from fairgen.study.scoring import Origin, score_predictions
 
-    made = read_settings(predictions.parent)
+    made = read_settings(predictions[0].parent)
     origin = Origin(method, made.classifier, made.reweight, seed=seed)
-    _show_rows(score_predictions(predictions, origin, base=base), out, as_json=json_)
+    _show_rows(
+        score_predictions(predictions, origin, base=base or None),
+        out,
+        as_json=json_,
+    )
 
 
 @app.command()

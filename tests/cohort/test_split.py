@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fairgen.cohort.cohort import SPLITS, Cohort, Record
 from fairgen.cohort.schema import Attribute, Schema
-from fairgen.cohort.split import SplitSettings, divide, split_cohort, straddlers
+from fairgen.cohort.split import SplitSettings, divide, divided, split_cohort, straddlers
 from fairgen.errors import CohortError
 
 SCHEMA = Schema(
@@ -163,3 +163,48 @@ def test_dividing_refuses_a_record_without_a_split(make_cohort):
 def test_an_unknown_setting_is_refused():
     with pytest.raises(ValidationError):
         SplitSettings.model_validate({"fraction": (0.6, 0.2, 0.2)})
+
+
+FIVE = [[i % 8] * (1 + i % 3) for i in range(80)]
+
+
+def folds_of(cohort, **more):
+    return [divided(cohort, SplitSettings(folds=5, fold=k, **more)) for k in range(5)]
+
+
+@given(people=st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=4), min_size=8))
+def test_every_image_is_test_data_in_exactly_one_fold_and_no_subject_is_split(people):
+    cohort = cohort_of(people)
+    found = folds_of(cohort)
+    tested = [r.image for part in found for r in part.records if r.split == "test"]
+    assert sorted(tested) == sorted(r.image for r in cohort.records)
+    assert all(straddlers(part) == {} for part in found)
+    assert all([r.image for r in p.records] == [r.image for r in cohort.records] for p in found)
+
+
+def test_folds_are_alike_in_their_groups():
+    for part in folds_of(cohort_of(FIVE)):
+        counts = divide(part).test.counts()
+        assert all(2 <= n <= 6 for n in counts.values())
+
+
+def test_outside_the_fold_the_first_two_fractions_keep_their_ratio():
+    for part in folds_of(cohort_of(FIVE), fractions=(0.6, 0.2, 0.2)):
+        found = divide(part)
+        assert len(found.train) / len(found.valid) == pytest.approx(3, rel=0.25)
+
+
+def test_another_seed_gives_other_folds():
+    one, two = (folds_of(cohort_of(FIVE), seed=s)[0] for s in (0, 1))
+    assert [r.split for r in one.records] != [r.split for r in two.records]
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (5, 5), (0, 1)])
+def test_a_fold_that_does_not_exist_is_refused(folds, fold):
+    with pytest.raises(ValidationError, match=f"fold {fold} of {folds}; expected 2 or more folds"):
+        SplitSettings(folds=folds, fold=fold)
+
+
+def test_fewer_subjects_than_folds_are_refused():
+    with pytest.raises(CohortError, match="4 subjects for 5 folds"):
+        divided(cohort_of([[0], [1], [2], [3]]), SplitSettings(folds=5))

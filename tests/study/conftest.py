@@ -47,6 +47,8 @@ evaluations = 1
 [score]
 replicates = 20
 fidelity_replicates = 20
+anatomy_reference = 10
+anatomy_floor = 10
 """
 
 

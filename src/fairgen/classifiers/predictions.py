@@ -99,6 +99,41 @@ def read_predictions(path: Path, *, split: str = "test") -> Predictions:
     return Predictions(samples, scores, tuple(rows["subject"]), tuple(rows["image"]))
 
 
+def read_pooled(paths: Sequence[Path], *, split: str = "test") -> Predictions:
+    """Return what the classifiers of several folds said, as if one had said it.
+
+    Args:
+        paths: One file a fold, as ``read_predictions`` reads it.
+        split: Which rows.
+
+    Raises:
+        StudyError: If a file is wrong, two have other classes or subgroups, or an image is in two.
+    """
+    parts = [read_predictions(path, split=split) for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    for path, part in zip(paths, parts, strict=True):
+        first = parts[0].samples
+        if (part.samples.classes, part.samples.subgroups) != (first.classes, first.subgroups):
+            raise StudyError(f"{path}: other classes or subgroups than {paths[0]}")
+    images = tuple(image for part in parts for image in part.images)
+    if len(set(images)) != len(images):
+        twice = next(i for i in images if images.count(i) > 1)
+        raise StudyError(f"{paths[0].name}: image '{twice}' is predicted in two folds")
+    return Predictions(
+        Coded(
+            parts[0].samples.classes,
+            parts[0].samples.subgroups,
+            np.concatenate([p.samples.truth for p in parts]),
+            np.concatenate([p.samples.prediction for p in parts]),
+            np.concatenate([p.samples.subgroup for p in parts]),
+        ),
+        np.concatenate([p.probabilities for p in parts]),
+        tuple(subject for part in parts for subject in part.subjects),
+        images,
+    )
+
+
 @dataclass(frozen=True)
 class _Card:
     """Holds the classes, and the levels of every attribute, of a predictions file."""

@@ -1,18 +1,18 @@
 """Subject-disjoint, group-stratified division into training, validation and test data."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from fairgen.cohort.cohort import SPLITS, Cohort
 from fairgen.cohort.schema import Group
 from fairgen.cohort.seed import derive
 from fairgen.errors import CohortError
 
-Fractions = tuple[float, float, float]
+Fractions = tuple[float, float, float]  # training, validation, test
 GroupCounts = Mapping[Group, int]
 PASSES = 10
 LEAST_GAIN = 1e-9
@@ -24,10 +24,23 @@ class SplitSettings(BaseModel, extra="forbid", frozen=True):
     Attributes:
         fractions: Shares of training, validation and test images; they sum to 1.
         seed: Decides between subjects that are equally suitable.
+        folds: Number of folds for cross-validation; 0 for one split. With folds, each is the test
+            data once, and only the ratio of the first two fractions counts.
+        fold: Which fold is the test data, counted from zero.
     """
 
     fractions: Fractions = (0.6, 0.15, 0.25)
     seed: int = Field(default=0, ge=0)
+    folds: int = Field(default=0, ge=0, le=100)
+    fold: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "SplitSettings":
+        if self.folds == 1 or self.fold >= max(self.folds, 1):
+            raise ValueError(
+                f"fold {self.fold} of {self.folds}; expected 2 or more folds, counted from zero"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,18 @@ def straddlers(cohort: Cohort) -> dict[str, tuple[str, ...]]:
     return {s: tuple(n for n in SPLITS if n in seen[s]) for s in sorted(seen) if len(seen[s]) > 1}
 
 
+def divided(cohort: Cohort, settings: SplitSettings) -> Cohort:
+    """Return the cohort with every record's split filled in, as the settings say.
+
+    Raises:
+        CohortError: If the settings do not fit the cohort.
+    """
+    check_fractions(settings.fractions)
+    if settings.folds:
+        return fold_cohort(cohort, settings)
+    return split_cohort(cohort, fractions=settings.fractions, seed=settings.seed)
+
+
 def split_cohort(
     cohort: Cohort, *, fractions: Fractions = (0.6, 0.15, 0.25), seed: int = 0
 ) -> Cohort:
@@ -106,6 +131,33 @@ def split_cohort(
     )
 
 
+def fold_cohort(cohort: Cohort, settings: SplitSettings) -> Cohort:
+    """Return the cohort with one fold as test data and the rest divided.
+
+    The folds are alike in their groups, disjoint by subject, and the same whichever is asked for.
+
+    Args:
+        cohort: Records of any splits; their old splits are forgotten.
+        settings: Number of folds, and which of them is the test data.
+
+    Raises:
+        CohortError: If there are fewer subjects than folds, or too few outside the fold.
+    """
+    folds, fold = settings.folds, settings.fold
+    subjects = subject_counts(cohort)
+    if len(subjects) < folds:
+        raise CohortError(f"{len(subjects)} subjects for {folds} folds; expected at least one each")
+    of = deal(subjects, (1 / folds,) * folds, derive(settings.seed, "folds"))
+    train, valid, _ = settings.fractions
+    rest = tuple(r for r in cohort.records if of[r.subject] != fold)
+    ratio = (train / (train + valid), valid / (train + valid), 0.0)
+    seed = derive(settings.seed, "fold", fold)
+    inner = split_cohort(replace(cohort, records=rest), fractions=ratio, seed=seed)
+    split = {r.subject: r.split for r in inner.records}
+    records = tuple(replace(r, split=split.get(r.subject, "test")) for r in cohort.records)
+    return replace(cohort, records=records)
+
+
 def check_fractions(fractions: Fractions) -> None:
     """Raise unless the fractions are shares of a whole and some images are left for training.
 
@@ -127,8 +179,10 @@ def subject_counts(cohort: Cohort) -> dict[str, Counter[Group]]:
     return dict(counts)
 
 
-def deal(subjects: Mapping[str, GroupCounts], fractions: Fractions, seed: int) -> dict[str, int]:
-    """Return the number of the split (0, 1 or 2) that each subject belongs to."""
+def deal(
+    subjects: Mapping[str, GroupCounts], fractions: Sequence[float], seed: int
+) -> dict[str, int]:
+    """Return the number of the part, counted from zero, that each subject belongs to."""
     order = {s: derive(seed, "split", s) for s in subjects}
     seating = Seating({s: subjects[s] for s in sorted(subjects, key=lambda s: order[s])}, fractions)
     images = total(subjects.values())
@@ -158,7 +212,7 @@ def total(counts: Iterable[GroupCounts]) -> Counter[Group]:
 class Seating:
     """Keeps what each split still lacks while subjects are dealt out, in the order given."""
 
-    def __init__(self, subjects: Mapping[str, GroupCounts], fractions: Fractions) -> None:
+    def __init__(self, subjects: Mapping[str, GroupCounts], fractions: Sequence[float]) -> None:
         self.subjects = subjects
         self.images = images = total(subjects.values())
         places = [j for j, f in enumerate(fractions) if f > 0]

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from fairgen.cohort.cohort import SPLITS, Cohort
-from fairgen.cohort.split import SplitSettings, check_split, split_cohort
+from fairgen.cohort.split import SplitSettings, check_split, divided
 from fairgen.errors import CohortError
 from fairgen.files.atomic import copy_file, write_errors
 from fairgen.files.card import read_card, write_card
@@ -55,8 +55,7 @@ def split_folder(root: Path, settings: SplitSettings, *, overwrite: bool = False
             f"{root}: already split with {found}; asked for {asked}; "
             "expected the same, or permission to overwrite"
         )
-    cohort = split_cohort(folder.cohort, fractions=settings.fractions, seed=settings.seed)
-    return write_split(folder, cohort, settings=asked)
+    return write_split(folder, divided(folder.cohort, settings), settings=asked)
 
 
 def write_split(

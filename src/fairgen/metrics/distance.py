@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from fairgen.cohort.seed import derive
+from fairgen.metrics.arrays import Labels
 from fairgen.metrics.bootstrap import bootstrap, percentiles
 from fairgen.metrics.fidelity import weighted_frechet, weighted_kernel
 from fairgen.metrics.score import Score
@@ -194,15 +195,27 @@ def share_scores(
     found = []
     for group in ("overall", *subgroups):
         rows = np.array([group in ("overall", s) for s in cloud.subgroups], dtype=bool)
-        if not rows.any():
-            found.append(Score(metric, group, math.nan, 0, reason=f"no image of {group}"))
-            continue
         who = [s for s, row in zip(cloud.subjects, rows, strict=True) if row]
-        kept = right[rows].astype(np.float64)
-        interval = bootstrap(partial(_weighted_share, kept), who, seed=seed)
-        low, high = interval.low, interval.high
-        found.append(Score(metric, group, interval.value, len(kept), low, high))
+        found.append(share_score(metric, group, right[rows], who, seed))
     return found
+
+
+def share_score(
+    metric: str, group: str, right: Bool[np.ndarray, " n"], subjects: Labels, seed: int
+) -> Score:
+    """Return the share of a group's images that are right; missing where it has none.
+
+    Args:
+        metric: Name of the figure.
+        group: Which images these are.
+        right: Whether each image is right.
+        subjects: Subject of each image.
+        seed: Seed of the bootstrap over subjects.
+    """
+    if not len(right):
+        return Score(metric, group, math.nan, 0, reason=f"no image of {group}")
+    found = bootstrap(partial(_weighted_share, right.astype(np.float64)), subjects, seed=seed)
+    return Score(metric, group, found.value, len(right), found.low, found.high)
 
 
 def _weighted_share(

@@ -80,20 +80,29 @@ def draws_of(predictions: Predictions, *, replicates: int, seed: int) -> Draws:
     return Draws(weights, seed)
 
 
-def fairness_scores(predictions: Predictions, draws: Draws) -> list[Score]:
+def fairness_scores(predictions: Predictions, draws: Draws, *, least: int = 1) -> list[Score]:
     """Return accuracy, AUC and all gaps, overall, by subgroup and by group.
 
     Args:
         predictions: One classifier on one split.
         draws: Bootstrap draws of this split.
+        least: Images that a subgroup or group must have for its accuracy and AUC to be reported.
     """
     counts = tally(predictions.samples, draws.weights)
     return [
         *_overall(predictions, draws, counts),
         _permuted(predictions, draws.seed),
-        *_accuracies(predictions, counts),
-        *_areas(predictions, draws),
+        *(_reported(s, least) for s in _accuracies(predictions, counts)),
+        *(_reported(s, least) for s in _areas(predictions, draws)),
     ]
+
+
+def _reported(score: Score, least: int) -> Score:
+    """Return a score, or why it is kept back if too few images are behind it."""
+    if score.n >= least or math.isnan(score.value):
+        return score
+    reason = f"{score.n} images; fewer than {least} are not reported"
+    return Score(score.metric, score.group, math.nan, score.n, reason=reason)
 
 
 def gap_functions(predictions: Predictions) -> dict[str, Callable[[Tally], np.ndarray]]:

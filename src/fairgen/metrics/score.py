@@ -29,6 +29,12 @@ DIRECTIONS: Mapping[str, str] = MappingProxyType(
         "fid_variance": "lower",
         "attribute_consistency": "higher",
         "label_consistency": "higher",
+        "phenotype_fit": "higher",
+        "phenotype_label": "higher",
+        "phenotype_attribute": "higher",
+        "measurable": "higher",
+        "anatomy_distance": "lower",
+        "wasserstein": "lower",
     }
 )
 
@@ -75,14 +81,15 @@ class Score:
 def direction(metric: str) -> str:
     """Return whether ``higher`` or ``lower`` is better, or ``none``.
 
-    The extractor's name in ``fid_indomain`` or ``fid_indomain_variance`` does not matter.
+    The extractor's name in ``fid_indomain`` or ``fid_indomain_variance`` does not matter, nor does
+    the quantity's in ``wasserstein_redness``.
 
     Raises:
         ValueError: If the metric is unknown.
     """
     head, *rest = metric.split("_")
     short = f"{head}_variance" if rest[-1:] == ["variance"] else head
-    name = short if head in ("fid", "kid") else metric
+    name = short if head in ("fid", "kid", "wasserstein") else metric
     if name not in DIRECTIONS:
         raise ValueError(f"metric: unknown '{metric}'; expected one of {', '.join(DIRECTIONS)}")
     return DIRECTIONS[name]

@@ -81,6 +81,21 @@ class Phantom:
     words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+def balanced(schema: Schema, per_group: int, purpose: str) -> tuple[Specimen, ...]:
+    """Return as many specimens of every group, each a subject of its own, that no cohort holds.
+
+    Args:
+        schema: The groups.
+        per_group: Specimens of each.
+        purpose: What they serve; another purpose gives other specimens.
+    """
+    return tuple(
+        Specimen(group, f"{purpose}-{group.key}-{i}", i, derive(0, purpose, group.key, i))
+        for group in schema.groups()
+        for i in range(per_group)
+    )
+
+
 def apportion(shares: Mapping[Group, float], count: int) -> dict[Group, int]:
     """Return whole numbers of images in proportion to the shares (largest remainder).
 

@@ -100,15 +100,23 @@ class DownstreamSettings(BaseModel, extra="forbid", frozen=True):
 
 
 class ScoreSettings(BaseModel, extra="forbid", frozen=True):
-    """Sets the scores' intervals.
+    """Sets the scores' intervals, and what they ask for.
 
     Attributes:
         replicates: Bootstrap replicates of the classifiers' scores.
         fidelity_replicates: Bootstrap replicates of FID and KID.
+        least_cell: Images that a subgroup or group must have for its accuracy and AUC to be
+            reported.
+        anatomy_reference: Phantoms of each group, drawn afresh, that generated anatomy is held
+            against.
+        anatomy_floor: Further phantoms of each group, which show what real images reach.
     """
 
     replicates: int = Field(500, ge=20)
     fidelity_replicates: int = Field(100, ge=20)
+    least_cell: int = Field(10, ge=0)
+    anatomy_reference: int = Field(80, ge=10)
+    anatomy_floor: int = Field(40, ge=10)
 
 
 class Study(BaseModel, extra="forbid", frozen=True):

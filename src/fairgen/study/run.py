@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from fairgen.files.facts import audit_folder
 from fairgen.files.folder import CohortFolder, read_cohort
 from fairgen.methods.method import find_method
 from fairgen.report import write_report
+from fairgen.study.anatomy import ANATOMY, oracle_of, write_reference, write_synthetic
 from fairgen.study.config import Study
 from fairgen.study.data import data_inputs, make_cohort
 from fairgen.study.guidance import choose_guidance
-from fairgen.study.scores import classifier_folder, score_run, write_rows
+from fairgen.study.scores import autoencoder_floor, classifier_folder, score_run, write_rows
 from fairgen.study.stages import Stages, open_stages
 
 logger = logging.getLogger(__name__)
@@ -29,11 +31,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """Holds a study, its folder and the record of its stages."""
+    """Holds a study, or one fold of it, where it lies, and the record of its stages.
+
+    Attributes:
+        study: What to do.
+        out: The run folder.
+        stages: Which of its stages are done.
+        place: Where in the run folder this part lies: empty, or such as ``fold0/``.
+    """
 
     study: Study
-    root: Path
+    out: Path
     stages: Stages
+    place: str = ""
+
+    @property
+    def root(self) -> Path:
+        """Return the folder of this part."""
+        return self.out / self.place
 
     @property
     def base(self) -> str:
@@ -44,9 +59,16 @@ class Run:
         """Return the run's cohort."""
         return read_cohort(self.root / "cohort")
 
+    def make(self, name: str, inputs: Any, make: Callable[[Path], object]) -> str:  # noqa: ANN401
+        """Run a stage of this part; see ``Stages.make``."""
+        return self.stages.make(f"{self.place}{name}", inputs, make)
+
 
 def run_study(study: Study, out: Path) -> Path:
     """Run a study from its data to its report; repeating the call resumes or does nothing.
+
+    With ``split.folds`` every fold is a study of its own; the classifiers' predictions are pooled
+    and the figures of images averaged.
 
     Args:
         study: What to do.
@@ -58,31 +80,52 @@ def run_study(study: Study, out: Path) -> Path:
     Raises:
         FairGenError: If any stage cannot be done; what earlier stages made stays.
     """
-    inputs = data_inputs(study)
+    data_inputs(study)  # what is missing is told before anything is written
     stages = open_stages(out, {"study": study.name, "preferences": "none"})
     write_json(out / "study.json", json.loads(study.model_dump_json()))
-    run = Run(study, out, stages)
-    cohort = stages.make("cohort", inputs, lambda path: make_cohort(study, path))
-    stages.make("audit.json", cohort, lambda path: _audit(run, path))
+    parts = [Run(part, out, stages, place) for place, part in folds(study)]
+    keys = [key for part in parts for key in _run_part(part)]
+    scores = stages.make(
+        "scores.jsonl",
+        [keys, study.score.model_dump()],
+        lambda path: write_rows(path, score_run(study, [(p.root, p.base) for p in parts])),
+    )
+    stages.make("report", [scores, study.about], lambda _: write_report(out))
+    return out / "report" / "index.html"
+
+
+def folds(study: Study) -> list[tuple[str, Study]]:
+    """Return the place and the study of every fold; one nameless place where there are none."""
+    if not study.split.folds:
+        return [("", study)]
+    return [
+        (
+            f"fold{fold}/",
+            study.model_copy(update={"split": study.split.model_copy(update={"fold": fold})}),
+        )
+        for fold in range(study.split.folds)
+    ]
+
+
+def _run_part(run: Run) -> list[str]:
+    """Make everything that the scores of one part rest on, and return its keys."""
+    study = run.study
+    cohort = run.make("cohort", data_inputs(study), lambda path: make_cohort(study, path))
+    run.make("audit.json", cohort, lambda path: _audit(run, path))
     shared = [cohort, _make_base(run, cohort)]
-    extractor = stages.make(
+    extractor = run.make(
         "extractor",
         [cohort, study.extractor.model_dump()],
         lambda path: train_extractor(run.cohort(), study.extractor, out=path),
     )
-    keys = [extractor]
+    keys = [extractor, *_measure_reference(run, shared)]
     for seed in study.seeds:
         keys += _classify(run, seed, "real", [cohort])
         for method in study.methods:
             made = _synthesise(run, seed, method, [*shared, extractor])
-            keys += [made, *_classify(run, seed, method, [cohort, made])]
-    scores = stages.make(
-        "scores.jsonl",
-        [keys, study.score.model_dump()],
-        lambda path: write_rows(path, score_run(study, out, run.base)),
-    )
-    stages.make("report", [scores, study.about], lambda _: write_report(out))
-    return out / "report" / "index.html"
+            keys += [made, *_measure(run, seed, method, made)]
+            keys += _classify(run, seed, method, [cohort, made])
+    return keys
 
 
 def _audit(run: Run, path: Path) -> None:
@@ -94,18 +137,47 @@ def _make_base(run: Run, cohort: str) -> Any:  # noqa: ANN401 - JSON
     settings = run.study.base
     if settings.path is not None:
         return settings.path
-    return run.stages.make(
+    return run.make(
         "base",
         [cohort, settings.tiny.model_dump()],
         lambda path: make_tiny(run.cohort(), out=path, settings=settings.tiny),
     )
 
 
+def _measure_reference(run: Run, inputs: list[Any]) -> list[str]:
+    """Measure the anatomy of freshly drawn phantoms, if the study is about a phantom."""
+    phantom, data = oracle_of(run.study), run.study.data.phantom
+    if phantom is None or data is None:
+        return []
+    counts = (run.study.score.anatomy_reference, run.study.score.anatomy_floor)
+
+    def make(path: Path) -> None:
+        through = autoencoder_floor(run.base, run.cohort())
+        write_reference(path, phantom, size=data.size, counts=counts, roundtrip=through)
+
+    return [run.make(ANATOMY, [inputs, counts, data.size], make)]
+
+
+def _measure(run: Run, seed: int, method: str, made: str) -> list[str]:
+    """Measure the anatomy of a generated set, if the study is about a phantom."""
+    phantom, place = oracle_of(run.study), f"seed{seed}/{method}"
+    if phantom is None:
+        return []
+    folder = run.root / place / "synthetic"
+    return [
+        run.make(
+            f"{place}/{ANATOMY}",
+            made,
+            lambda path: write_synthetic(path, phantom, read_cohort(folder)),
+        )
+    ]
+
+
 def _synthesise(run: Run, seed: int, method: str, inputs: list[Any]) -> str:
     """Train one method and draw its synthetic set, with the guidance that validation chose."""
-    study, stages, place = run.study, run.stages, f"seed{seed}/{method}"
+    study, place = run.study, f"seed{seed}/{method}"
     recipe = find_method(method)
-    trained = stages.make(
+    trained = run.make(
         f"{place}/model",
         [inputs, recipe.as_dict(), study.train.model_dump(), seed],
         lambda path: train(
@@ -118,7 +190,7 @@ def _synthesise(run: Run, seed: int, method: str, inputs: list[Any]) -> str:
         ),
     )
     model = run.root / place / "model"
-    chosen = stages.make(
+    chosen = run.make(
         f"{place}/guidance.json",
         [trained, study.generate.model_dump()],
         lambda path: write_json(
@@ -128,7 +200,7 @@ def _synthesise(run: Run, seed: int, method: str, inputs: list[Any]) -> str:
             ),
         ),
     )
-    return stages.make(
+    return run.make(
         f"{place}/synthetic", [chosen, seed], lambda path: _generate(run, seed, model, path)
     )
 
@@ -151,7 +223,7 @@ def _classify(run: Run, seed: int, method: str, inputs: list[Any]) -> list[str]:
             place = f"seed{seed}/{method}/{classifier_folder(name, reweight=reweight)}"
             own = settings.settings.model_copy(update={"classifier": name, "reweight": reweight})
             fit = partial(_fit, run, seed, method, own)
-            keys.append(run.stages.make(place, [inputs, recipe, seed], fit))
+            keys.append(run.make(place, [inputs, recipe, seed], fit))
     return keys
 
 

@@ -13,7 +13,16 @@ from fairgen.engine.backbone import load_backbone
 from fairgen.engine.extractor import load_extractor
 from fairgen.files.atomic import write_text
 from fairgen.files.folder import CohortFolder, read_cohort
+from fairgen.study.anatomy import (
+    ANATOMY,
+    AUTOENCODER,
+    REAL,
+    SYNTHETIC,
+    anatomy_scores,
+    oracle_of,
+)
 from fairgen.study.config import Study
+from fairgen.study.folds import averaged
 from fairgen.study.scoring import (
     Origin,
     Row,
@@ -36,7 +45,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 
-def score_run(study: Study, root: Path, base: str) -> list[Row]:
+def score_run(study: Study, parts: Sequence[tuple[Path, str]]) -> list[Row]:
     """Return every row of ``scores.jsonl``.
 
     All comparisons of images share one sample size: the smallest count of a subgroup in the test
@@ -44,10 +53,32 @@ def score_run(study: Study, root: Path, base: str) -> list[Row]:
 
     Args:
         study: The study.
-        root: Its run folder, with every earlier stage finished.
-        base: The base whose autoencoder gives the floor.
+        parts: Folder of the run, or of each of its folds, with every earlier stage finished, and
+            the base whose autoencoder gives the floor.
     """
-    return [*_image_rows(study, root, base), *_classifier_rows(study, root)]
+    images = [
+        [*_image_rows(study, root, base), *_anatomy_rows(study, root)] for root, base in parts
+    ]
+    found = images[0] if len(images) == 1 else averaged(images)
+    return [*found, *_classifier_rows(study, [root for root, _ in parts])]
+
+
+def _anatomy_rows(study: Study, root: Path) -> list[Row]:
+    phantom = oracle_of(study)
+    if phantom is None:
+        return []
+    reference = root / ANATOMY
+    judged = [(Origin(m, seed=study.seeds[0]), reference, m) for m in (REAL, AUTOENCODER)]
+    judged += [
+        (Origin(method, seed=seed), root / f"seed{seed}" / method / ANATOMY, SYNTHETIC)
+        for seed in study.seeds
+        for method in study.methods
+    ]
+    return [
+        origin.row(score)
+        for origin, path, source in judged
+        for score in anatomy_scores(phantom, reference, path, source)
+    ]
 
 
 def _image_rows(study: Study, root: Path, base: str) -> list[Row]:
@@ -88,7 +119,7 @@ def autoencoder_floor(base: str, folder: CohortFolder) -> Callable[[Pixels], Pix
     return through
 
 
-def _classifier_rows(study: Study, root: Path) -> list[Row]:
+def _classifier_rows(study: Study, roots: Sequence[Path]) -> list[Row]:
     arms = [(n, w) for n in study.downstream.classifiers for w in study.downstream.reweight]
     rows: list[Row] = []
     for seed in study.seeds:
@@ -96,12 +127,13 @@ def _classifier_rows(study: Study, root: Path) -> list[Row]:
             for name, reweight in arms:
                 inner = Path(classifier_folder(name, reweight=reweight)) / "predictions.parquet"
                 plain = Path(classifier_folder(name, reweight=False)) / "predictions.parquet"
-                base = root / f"seed{seed}" / "real" / plain
-                own = root / f"seed{seed}" / method / inner
+                base = [root / f"seed{seed}" / "real" / plain for root in roots]
+                own = [root / f"seed{seed}" / method / inner for root in roots]
                 rows += score_predictions(
                     own,
                     Origin(method, name, reweight, seed=seed),
-                    base=base if base.is_file() and base != own else None,
+                    base=base if all(b.is_file() for b in base) and base != own else None,
                     replicates=study.score.replicates,
+                    least=study.score.least_cell,
                 )
     return rows

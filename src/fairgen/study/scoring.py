@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fairgen.classifiers.predictions import read_predictions
+from fairgen.classifiers.predictions import read_pooled
 from fairgen.cohort.cohort import Record
 from fairgen.cohort.schema import Schema
 from fairgen.engine.extractor import Extractor
@@ -55,27 +55,34 @@ class Origin:
 
 
 def score_predictions(
-    path: Path, origin: Origin, *, base: Path | None = None, replicates: int = 500
+    paths: Sequence[Path],
+    origin: Origin,
+    *,
+    base: Sequence[Path] | None = None,
+    replicates: int = 500,
+    least: int = 10,
 ) -> list[Row]:
     """Return the scores of one classifier.
 
     Args:
-        path: Its ``predictions.parquet``.
+        paths: Its ``predictions.parquet``; one a fold where there are folds, whose predictions are
+            pooled.
         origin: Where it comes from; ``origin.split`` says which rows are scored.
         base: Predictions of the classifier without synthetic images, on the same images. Adds
             fairness improvement and levelling.
         replicates: Bootstrap replicates.
+        least: Images that a subgroup or group must have for its accuracy and AUC to be reported.
 
     Raises:
         StudyError: If a file is missing or broken, or the two were not made on the same images.
     """
-    said = read_predictions(path, split=origin.split)
+    said = read_pooled(paths, split=origin.split)
     draws = draws_of(said, replicates=replicates, seed=origin.seed)
-    scores = fairness_scores(said, draws)
+    scores = fairness_scores(said, draws, least=least)
     if base is not None:
-        before = read_predictions(base, split=origin.split)
+        before = read_pooled(base, split=origin.split)
         if before.images != said.images:
-            raise StudyError(f"{base}: other images than {path}; expected the same split")
+            raise StudyError(f"{base[0]}: other images than {paths[0]}; expected the same split")
         scores += improvement_scores(before, said, draws)
     return [origin.row(score) for score in scores]
 
