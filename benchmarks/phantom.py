@@ -1,4 +1,4 @@
-"""Prints how many skin phantoms one core draws in a second, beside decoding them as PNG files.
+"""Prints how many phantoms one core draws and measures a second, beside decoding PNG files.
 
 python benchmarks/phantom.py [SIZE] [COUNT]
 """
@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 
-from fairgen.phantoms.phantom import Specimen
-from fairgen.phantoms.skin import SKIN
+from fairgen.phantoms import PHANTOMS
+from fairgen.phantoms.phantom import Phantom
 
 T = TypeVar("T")
 
@@ -26,23 +27,32 @@ def rate(work: Callable[[T], object], items: Sequence[T]) -> float:
     return len(items) / (time.process_time() - start)
 
 
-def png(size: int, specimen: Specimen) -> bytes:
-    """Return a phantom as a PNG file."""
+def png(image: np.ndarray) -> bytes:
+    """Return a picture as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(SKIN.render(specimen, size)).save(buffer, "PNG")
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def main(size: int, count: int) -> None:
-    """Print both rates and their ratio."""
-    specimens = SKIN.specimens(count, 0)
-    files = [png(size, s) for s in specimens]
-    drawn = rate(lambda s: SKIN.render(s, size), specimens)
-    decoded = rate(lambda f: Image.open(io.BytesIO(f)).load(), files)
-    sys.stdout.write(
-        f"{size} px, {count} images: {drawn:.0f} drawn a second, {decoded:.0f} decoded\n"
+def line(phantom: Phantom, size: int, count: int) -> str:
+    """Return a phantom's rates and how they compare with decoding."""
+    specimens = phantom.specimens(count, 0)
+    images = [phantom.render(s, size) for s in specimens]
+    drawn = rate(lambda s: phantom.render(s, size), specimens)
+    measured = rate(phantom.measure, images)
+    decoded = rate(lambda f: Image.open(io.BytesIO(f)).load(), [png(i) for i in images])
+    return (
+        f"{phantom.name}, {size} px, {count} images: {drawn:.0f} drawn a second, {measured:.0f} "
+        f"measured, {decoded:.0f} decoded; drawing one takes as long as decoding "
+        f"{decoded / drawn:.1f}\n"
     )
-    sys.stdout.write(f"drawing one takes as long as decoding {decoded / drawn:.1f}\n")
+
+
+def main(size: int, count: int) -> None:
+    """Print the rates of every phantom that has anatomy."""
+    for phantom in PHANTOMS.values():
+        if phantom.quantities:
+            sys.stdout.write(line(phantom, size, count))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Prints how well the skin oracle measures held-out phantoms, clean and worn, as Markdown.
+"""Prints how well a phantom's oracle measures held-out phantoms, clean and worn, as Markdown.
 
-python scripts/oracle_errors.py --per-group 40
-python scripts/oracle_errors.py --base RUN/base      adds an autoencoder's round trip
+python scripts/oracle_errors.py skin --per-group 40
+python scripts/oracle_errors.py mri --base RUN/base      adds an autoencoder's round trip
 """
 
 import argparse
@@ -14,9 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter, zoom
 
-from fairgen.cohort.seed import derive
-from fairgen.phantoms.phantom import Specimen
-from fairgen.phantoms.skin import SCHEMA, SKIN
+from fairgen.phantoms import PHANTOMS
+from fairgen.phantoms.phantom import Phantom, balanced
 
 Wear = Callable[[np.ndarray], np.ndarray]
 
@@ -31,15 +30,17 @@ def jpeg(quality: int) -> Wear:
 
     def wear(image: np.ndarray) -> np.ndarray:
         buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-        return np.array(Image.open(buffer))
+        flat = image[:, :, 0] if image.shape[2] == 1 else image
+        Image.fromarray(flat).save(buffer, "JPEG", quality=quality)
+        return np.array(Image.open(buffer)).reshape(image.shape)
 
     return wear
 
 
 def halved(image: np.ndarray) -> np.ndarray:
     """Return the image reduced to half its size and enlarged again."""
-    small = image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2, 3).mean(axis=(1, 3))
+    height, width, channels = image.shape
+    small = image.reshape(height // 2, 2, width // 2, 2, channels).mean(axis=(1, 3))
     return byte(zoom(small, (2, 2, 1), order=1, grid_mode=True, mode="nearest"))
 
 
@@ -52,9 +53,11 @@ def autoencoder(base: Path) -> Wear:
 
     def wear(image: np.ndarray) -> np.ndarray:
         pixels = torch.from_numpy(image.transpose(2, 0, 1)[None] / 127.5 - 1).float()
+        pixels = pixels.expand(-1, 3, -1, -1)
         with torch.no_grad():
             decoded = model.decode(model.encode(pixels).latent_dist.mode()).sample
-        return byte((decoded[0].numpy().transpose(1, 2, 0) + 1) * 127.5)
+        colour = (decoded[0].numpy().transpose(1, 2, 0) + 1) * 127.5
+        return byte(colour if image.shape[2] == 3 else colour.mean(axis=2, keepdims=True))
 
     return wear
 
@@ -74,10 +77,10 @@ def wears(base: Path | None) -> dict[str, Wear]:
 
 
 def errors(
-    truths: list[Mapping[str, float]], images: list[np.ndarray]
+    phantom: Phantom, truths: list[Mapping[str, float]], images: list[np.ndarray]
 ) -> tuple[dict[str, str], int]:
     """Return mean absolute error and correlation of each quantity, and the number refused."""
-    pairs = [(t, f) for t, i in zip(truths, images, strict=True) if (f := SKIN.measure(i))]
+    pairs = [(t, f) for t, i in zip(truths, images, strict=True) if (f := phantom.measure(i))]
     cells = {}
     for key in truths[0]:
         truth, found = np.array([(t[key], f[key]) for t, f in pairs]).T
@@ -86,16 +89,14 @@ def errors(
     return cells, len(images) - len(pairs)
 
 
-def table(per_group: int, base: Path | None) -> str:
+def table(phantom: Phantom, per_group: int, base: Path | None) -> str:
     """Return the Markdown table."""
-    specimens = [
-        Specimen(group, f"held-out-{group.key}-{i}", i, derive(1, "oracle errors", group.key, i))
-        for group in SCHEMA.groups()
-        for i in range(per_group)
-    ]
-    truths = [SKIN.anatomy(s) for s in specimens]
-    images = [SKIN.render(s, 64) for s in specimens]
-    columns = {n: errors(truths, [wear(i) for i in images]) for n, wear in wears(base).items()}
+    specimens = balanced(phantom.schema, per_group, f"{phantom.name} oracle errors")
+    truths = [phantom.anatomy(s) for s in specimens]
+    images = [phantom.render(s, 64) for s in specimens]
+    columns = {
+        n: errors(phantom, truths, [wear(i) for i in images]) for n, wear in wears(base).items()
+    }
     lines = ["| | spread | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
     for key in truths[0]:
         spread = np.std([t[key] for t in truths])
@@ -110,10 +111,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("phantom", choices=[n for n, p in PHANTOMS.items() if p.quantities])
     parser.add_argument("--base", type=Path, help="diffusers pipeline folder with a vae")
     parser.add_argument("--per-group", type=int, default=40, help="held-out phantoms of each group")
     settings = parser.parse_args()
-    sys.stdout.write(table(settings.per_group, settings.base) + "\n")
+    phantom = PHANTOMS[settings.phantom]
+    sys.stdout.write(table(phantom, settings.per_group, settings.base) + "\n")
 
 
 if __name__ == "__main__":
