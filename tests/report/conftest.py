@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fairgen.cohort.cohort import Cohort, Record
@@ -12,6 +14,8 @@ from fairgen.cohort.schema import Attribute, Schema
 from fairgen.cohort.seed import derive
 from fairgen.files.folder import CohortFolder, write_cohort
 from fairgen.modalities import Prompts, find_modality
+from fairgen.phantoms import PHANTOMS
+from fairgen.report import chart
 
 SPLIT_OF = ("train", "train", "train", "valid", "test")
 
@@ -32,6 +36,7 @@ class Shape:
     name: str = "skin phantom, three methods"
     source: dict = field(default_factory=lambda: {"phantom": "skin", "licence": "Apache-2.0"})
     edge: float = 0.0
+    phantom: bool = False
 
     def schema(self) -> Schema:
         return Schema(tuple(Attribute(*a) for a in self.attributes), Attribute(*self.label))
@@ -186,6 +191,54 @@ def classifier_rows(shape, method, seed, classifier, reweight):
         yield row("levelling_best", method, -0.02 + 0.03 * good, width=0.05, **common, **best)
 
 
+QUANTITIES = tuple(q.name for q in PHANTOMS["skin"].quantities)
+SIGNS = {"ita": 1.0, "redness": 7.0, "lesion_area": 2.0}  # few, for drawings take time
+
+
+def anatomy_table(shape, source, count, shift=0.0):
+    """Return measured images whose quantities follow the group; every ninth cannot be measured."""
+    columns = {"image": [], "group": [], "source": []} | {q: [] for q in SIGNS}
+    for place, group in enumerate(shape.schema().groups()):
+        rng = noise(group.key, source, shift)
+        for i in range(count):
+            texts = (f"{source}-{group.key}-{i}", group.key, source)
+            for name, text in zip(("image", "group", "source"), texts, strict=True):
+                columns[name].append(text)
+            for q, size in SIGNS.items():
+                value = size * (place + shift) + rng.normal(0, size)
+                columns[q].append(float("nan") if i % 9 == 8 else value)
+    return pa.table(columns)
+
+
+def write_anatomy(root, shape):
+    kinds = (("reference", 40, 0.0), ("real", 12, 0.0), ("autoencoder", 12, 0.2))
+    pq.write_table(
+        pa.concat_tables(anatomy_table(shape, *kind) for kind in kinds), root / "anatomy.parquet"
+    )
+    for seed in shape.seeds:
+        for method in shape.methods:
+            table = anatomy_table(
+                shape, "synthetic", 18, 1.5 - quality(shape, method) + 0.01 * seed
+            )
+            pq.write_table(table, root / f"seed{seed}" / method / "anatomy.parquet")
+
+
+def anatomy_rows(shape, method, seed):
+    """Yield what the oracle says of one set, by subgroup and by group."""
+    groups = [g.key for g in shape.schema().groups()]
+    good = {"real": 0.9, "autoencoder": 0.8}.get(method) or quality(shape, method)
+    common = {"seed": seed, "n": 60}
+    for i, place in enumerate(("overall", *shape.schema().subgroups(), *groups)):
+        for metric in ("phenotype_fit", "phenotype_attribute", "phenotype_label", "measurable"):
+            yield row(metric, method, 0.2 + 0.7 * good - 0.01 * i, group=place, **common)
+        far = 1.2 - good + 0.02 * i
+        yield row("anatomy_distance", method, far, width=0.1, group=place, **common)
+        for j, q in enumerate(QUANTITIES if place in groups else ()):
+            value = None if (i, j) == (3, 0) else far * (0.4 + 0.2 * j)
+            told = {"group": place, "reason": "fewer than 5 measurable images of a group"}
+            yield row(f"wasserstein_{q}", method, value, **common, **told)
+
+
 def all_rows(shape):
     for seed in shape.seeds:
         for method in (*shape.methods, "real"):
@@ -194,6 +247,8 @@ def all_rows(shape):
                 for reweight in (False, True):
                     yield from classifier_rows(shape, method, seed, classifier, reweight)
         yield from autoencoder_rows(shape, seed)
+        for method in (*shape.methods, "real", "autoencoder") if shape.phantom else ():
+            yield from anatomy_rows(shape, method, seed)
 
 
 def write_lines(path, lines):
@@ -226,6 +281,9 @@ def build_run(root: Path, shape: Shape) -> Path:
         "generate": {"steps": 20, "guidance": [1.5, 3.0, 5.0], "per_group": shape.per_group},
         "classify": {"classifiers": list(shape.classifiers), "epochs": 12},
     }
+    if shape.phantom:
+        study["data"] = {"root": None, "phantom": {"name": "skin", "count": 300}}
+        write_anatomy(root, shape)
     (root / "study.json").write_text(json.dumps(study))
     manifest = {
         "fairgen": "0.1.0",
@@ -254,4 +312,10 @@ def make_run(tmp_path):
 @pytest.fixture(scope="session")
 def full_run(tmp_path_factory):
     """Return a run folder with all its parts; tests read it and never change it."""
-    return build_run(tmp_path_factory.mktemp("full") / "run", Shape())
+    return build_run(tmp_path_factory.mktemp("full") / "run", Shape(phantom=True))
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Paint every figure but skip its layout and rendering, which take most of the time."""
+    monkeypatch.setattr(chart, "rendered", lambda figure: "<svg></svg>")

@@ -36,6 +36,21 @@ def test_texts_from_the_data_are_escaped():
     assert "&lt;script&gt;" in a_chart().inline()
 
 
+def test_a_drawing_has_a_title_and_a_description_inside_the_page_and_as_a_file():
+    for text in (a_chart().inline(), a_chart().file()):
+        assert '<title id="a-title">title</title>' in text
+        assert '<desc id="a-desc">alt &lt;script&gt;' in text
+        assert 'role="img" aria-labelledby="a-title" aria-describedby="a-desc"' in text
+    assert '<title id="a-title">FID by group</title>' in Chart("a", "", "<svg>", "x").inline(
+        "FID by group"
+    )
+
+
+def test_a_description_holds_nothing_that_xml_forbids():
+    text = Chart("a", "t", '<svg xmlns="http://www.w3.org/2000/svg"></svg>', "a\x00b & c").file()
+    assert ET.fromstring(text)[1].text == "a b & c"  # noqa: S314
+
+
 def test_an_undefined_figure_is_written_out():
     assert ">undefined</text>" in a_chart().svg
 

@@ -85,6 +85,33 @@ def test_accuracy_by_subgroup_is_a_folded_table():
     ]  # fmt: skip
 
 
+def auc_rows(*subgroups):
+    return tuple(
+        Row("auc", m, "vit", False, group=g, value=0.8, n=20, seed=0)
+        for m in ("real", "sd")
+        for g in subgroups
+    )
+
+
+def test_auc_by_subgroup_is_a_radar_from_three_subgroups_on_and_dots_below():
+    three, two = ("light", "medium", "dark"), ("light", "dark")
+    for subgroups, kind in ((three, "An axis a subgroup"), (two, "fewer than three subgroups")):
+        found = blocks(Scores(auc_rows(*subgroups)), ["sd"], subgroups)
+        gallery = next(b for b in found if b.kind == "gallery" and b.title.startswith("AUC"))
+        assert kind in gallery.how
+        assert ("axis" in gallery.charts[0].data[0]) == (subgroups is three)
+
+
+def test_figures_of_single_groups_stand_in_a_folded_table():
+    found = blocks(
+        Scores(auc_rows("light", "light|acne")), ["sd"], ["light"], ["light|acne", "dark|acne"]
+    )
+    table = next(b for b in found if b.kind == "table" and "by group" in b.caption)
+    assert table.folded
+    assert table.head == ("Group", "real only", "sd")
+    assert [[c.text for c in r] for r in table.rows] == [["light · acne", "0.800", "0.800"]]
+
+
 def test_reweighting_alone_is_compared_with_real_images_too():
     alone = (
         Row("fairness_improvement", "real", "vit", True, value=0.1, low=0.0, high=0.2, n=9),

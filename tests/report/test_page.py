@@ -3,17 +3,19 @@
 import json
 import re
 import shutil
+import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
-from matplotlib.figure import Figure
 
 from fairgen.errors import StudyError
 from fairgen.report import write_report
+from fairgen.report.run import read_run
 
 HOSTILE = "<script>alert(1)</script>"
 SECTIONS = ("verdict", "data", "images", "training", "fidelity", "fairness", "consistency",
-            "settings", "words")  # fmt: skip
+            "anatomy", "settings", "words")  # fmt: skip
 
 
 class Reader(HTMLParser):
@@ -95,10 +97,57 @@ def test_every_link_and_reference_has_its_target(read, page):
         assert (page.parent / link).with_suffix(".svg").is_file()
 
 
-def test_every_picture_has_a_text_and_every_figure_says_how_to_read_it(read, page):
+def test_every_picture_has_a_text(read, page):
     assert all(a.get("alt") for t, a in read.tags if t == "img")
-    assert all(a.get("aria-label") for t, a in read.tags if t == "svg")
-    assert page.read_text().count("How to read this.") == sum(t == "figure" for t, _ in read.tags)
+    drawings = [a for t, a in read.tags if t == "svg"]
+    assert len(drawings) > 50
+    for a in drawings:
+        assert a["role"] == "img"
+        for key, tag in (("aria-labelledby", "title"), ("aria-describedby", "desc")):
+            assert re.search(rf'<{tag} id="{a[key]}">[^<]+</{tag}>', page.read_text())
+
+
+def test_every_figure_says_how_to_read_it_and_what_a_fair_result_looks_like(read, page):
+    figures = sum(t == "figure" for t, _ in read.tags)
+    assert figures > 20
+    for lead in ("How to read this.", "A fair result:"):
+        assert len(re.findall(rf"<b>{lead}</b> \S", page.read_text())) == figures
+
+
+def test_headings_skip_no_level_and_sections_carry_their_names(read):
+    levels = [int(t[1]) for t, _ in read.tags if re.fullmatch(r"h[1-6]", t)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    sections = [a for t, a in read.tags if t == "section"]
+    assert all(a["aria-labelledby"] in read.ids for a in sections)
+
+
+def test_landmarks_and_a_way_past_the_head_are_there(read):
+    for landmark in ("header", "main", "nav", "footer"):
+        assert sum(t == landmark for t, _ in read.tags) == 1
+    skip = next(a for t, a in read.tags if a.get("class") == "skip")
+    assert skip["href"].removeprefix("#") in read.ids
+
+
+def test_every_heading_cell_says_what_it_heads(read):
+    assert all(a.get("scope") in ("row", "col") for t, a in read.tags if t == "th")
+
+
+def test_every_drawing_lies_beside_the_page_and_names_itself(page, read):
+    found = sorted((page.parent / "figures").glob("*.svg"))
+    assert len(found) == sum(t == "svg" for t, _ in read.tags)
+    for path in found:
+        assert path.with_suffix(".csv").is_file()
+        root = ET.parse(path).getroot()  # noqa: S314
+        assert [child.tag.rpartition("}")[2] for child in root][:2] == ["title", "desc"]
+        assert root[1].text
+
+
+def test_folded_figures_are_on_the_page(page):
+    text = page.read_text()
+    fold = text[text.index('<details class="fold">') :]
+    assert "Lesion area, by label and subgroup" in fold[: fold.index("</details>")]
 
 
 def test_a_second_report_repeats_to_the_last_byte_and_drops_stale_figures(make_run):
@@ -115,10 +164,13 @@ def test_a_second_report_repeats_to_the_last_byte_and_drops_stale_figures(make_r
 def hostile_page(tmp_path_factory, full_run):
     """Return the page of a run whose names try to break out of the HTML."""
     root = tmp_path_factory.mktemp("hostile") / "run"
-    shutil.copytree(full_run, root, ignore=shutil.ignore_patterns("seed1", "report"))
+    shutil.copytree(full_run, root, ignore=shutil.ignore_patterns("seed1", "report", "*.parquet"))
     for path in (*root.rglob("*.csv"), *root.rglob("*.json*")):
         text = path.read_text()
         path.write_text(text.replace("eczema", HOSTILE).replace("sqrs", "</style><b1>"))
+    lines = (root / "scores.jsonl").read_text().splitlines(keepends=True)
+    few = [x for x in lines if "anatomy_" not in x and "phenotype_" not in x and "kid_" not in x]
+    (root / "scores.jsonl").write_text("".join(few))
     (root / "seed0" / "sqrs").rename(root / "seed0" / "<img src=x onerror=alert(1)>")
     return write_report(root)
 
@@ -144,12 +196,6 @@ def test_an_empty_folder_gives_a_page_of_notes(tmp_path):
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path):
     with pytest.raises(StudyError, match="no such folder"):
         write_report(tmp_path / "nowhere")
-
-
-@pytest.fixture
-def unrendered(monkeypatch):
-    """Paint every figure but skip its layout and rendering, which take most of the time."""
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write("<svg></svg>"))
 
 
 SMALL = {
@@ -200,6 +246,31 @@ def test_one_method_and_one_group_are_enough(make_run):
     text = write_report(make_run(**{**SMALL, **SINGLE, "seeds": (0,)})).read_text()
     Reader(text)
     assert "no method “sd”" in text
+
+
+def test_fifteen_groups_of_a_phantom_fit_a_page(make_run, unrendered):
+    shape = {
+        "attributes": (("tone", ("light", "medium", "dark")),),
+        "label": ("disease", ("a", "b", "c", "d", "e")),
+    }
+    page = write_report(make_run(**{**SMALL, **shape, "seeds": (0,), "phantom": True}))
+    Reader(page.read_text())
+    assert page.stat().st_size < 2e6  # without the drawings
+
+
+def test_accuracies_of_single_groups_have_a_table(make_run, unrendered):
+    root = make_run(seeds=(0,), **SMALL)
+    extra = {"metric": "accuracy", "method": "sd", "classifier": "tiny-vit", "reweight": False,
+             "split": "test", "group": "f|yes", "value": 0.4375, "n": 16, "seed": 0}  # fmt: skip
+    with (root / "scores.jsonl").open("a") as file:
+        file.write(json.dumps(extra) + "\n")
+    text = write_report(root).read_text()
+    assert "Accuracy of tiny-vit by group" in text
+    assert "0.438" in text
+    assert 'id="further"' not in text
+    shutil.rmtree(root / "cohort")
+    assert read_run(root).subgroups == ("f", "m")
+    assert read_run(root).groups == ("f|yes",)
 
 
 def test_rows_that_no_figure_shows_are_listed(make_run, unrendered):

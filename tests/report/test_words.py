@@ -2,7 +2,15 @@
 
 import pytest
 
-from fairgen.report.words import glossary, group_text, number, sequence, subgroup_text, word
+from fairgen.report.words import (
+    glossary,
+    group_text,
+    number,
+    place_text,
+    sequence,
+    subgroup_text,
+    word,
+)
 
 
 def test_a_distance_names_its_extractor():
@@ -28,6 +36,17 @@ def test_an_arrow_tells_the_better_direction():
 )
 def test_a_term_names_its_gap(metric, label):
     assert word(metric).label == label
+
+
+def test_a_distance_of_anatomy_names_its_quantity():
+    assert word("wasserstein_lesion_area").label == "Distance of lesion area from real"
+    assert word("wasserstein_ita").direction == word("anatomy_distance").direction == "lower"
+    assert word("phenotype_fit").direction == "higher"
+
+
+def test_a_place_is_shown_as_group_or_subgroup():
+    assert place_text("dark|f", ["dark|f|acne"]) == "dark / f"
+    assert place_text("dark|acne", ["dark|acne"]) == "dark · acne"
 
 
 def test_an_unknown_metric_keeps_its_name():

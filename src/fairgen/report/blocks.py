@@ -13,12 +13,13 @@ LONGEST_NOTE = 24
 
 @dataclass(frozen=True)
 class Cell:
-    """Holds one cell: a text and, smaller beneath it, details."""
+    """Holds one cell: a text and, smaller beneath it, details; ``shade`` in [0, 1] tints it."""
 
     text: str
     details: tuple[str, ...] = ()
     heading: bool = False
     number: bool = False
+    shade: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Holds one figure of one or more charts, and how to read it."""
+    """Holds one figure of one or more charts, how to read it, and what a fair result looks like.
+
+    Attributes:
+        title: Heading.
+        charts: Its panels.
+        how: What is drawn, and what not to conclude from it.
+        fair: What a fair result would look like; it goes on after "A fair result:".
+        kind: Which part of the template shows it.
+    """
 
     title: str
     charts: tuple[Chart, ...]
     how: str
+    fair: str
     kind: str = "gallery"
 
 
@@ -64,9 +74,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Holds contact sheets: a row a group, a column a source of images."""
+    """Holds contact sheets: a row a group, a column a source of images; read as a gallery is."""
 
-    caption: str
+    how: str
+    fair: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Picture, ...]], ...]
     kind: str = "sheet"
@@ -80,7 +91,17 @@ class Glossary:
     kind: str = "glossary"
 
 
-Block = Note | Table | Gallery | Sheet | Glossary
+@dataclass(frozen=True)
+class Fold:
+    """Holds figures that are folded away, and why they are."""
+
+    title: str
+    reason: str
+    galleries: tuple[Gallery, ...]
+    kind: str = "fold"
+
+
+Block = Note | Table | Gallery | Sheet | Fold | Glossary
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,14 @@ class Section:
 
     def charts(self) -> tuple[Chart, ...]:
         """Return the section's drawings."""
-        return tuple(c for b in self.blocks if isinstance(b, Gallery) for c in b.charts)
+        return tuple(c for b in self.blocks for g in galleries(b) for c in g.charts)
+
+
+def galleries(block: Block) -> tuple[Gallery, ...]:
+    """Return the figures that a block holds."""
+    if isinstance(block, Fold):
+        return block.galleries
+    return (block,) if isinstance(block, Gallery) else ()
 
 
 def heading(text: str, detail: str = "") -> Cell:

@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -84,13 +85,36 @@ class Chart:
         writer.writerows(self.data)
         return stream.getvalue()
 
-    def inline(self) -> str:
-        """Return the drawing for use inside a page: own ids, the page's ink, no namespaces."""
+    def file(self) -> str:
+        """Return the drawing as a file of its own, with title and description."""
+        return self._told(self.svg, self.title or self.name)
+
+    def inline(self, title: str = "") -> str:
+        """Return the drawing for use inside a page: own ids, the page's ink, no namespaces.
+
+        Args:
+            title: Heading of the figure, for a drawing that has none of its own.
+        """
         body = self.svg[self.svg.index("<svg") :]
         body = re.sub(r' xmlns(:\w+)?="[^"]*"', "", body).replace("xlink:href", "href")
         body = own_ids(body.replace(INK, "currentColor"), self.name)
-        label = html.escape(self.alt, quote=True)
-        return body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+        return self._told(body, self.title or title or self.name)
+
+    def _told(self, svg: str, title: str) -> str:
+        """Return the SVG with the texts that a screen reader reads instead of it."""
+        ids = f"{self.name}-title", f"{self.name}-desc"
+        texts = (
+            f'<title id="{ids[0]}">{html.escape(_plain(title))}</title>'
+            f'<desc id="{ids[1]}">{html.escape(_plain(self.alt))}</desc>'
+        )
+        named = f'<svg role="img" aria-labelledby="{ids[0]}" aria-describedby="{ids[1]}"'
+        head, end, rest = svg.partition("<svg")[2].partition(">")
+        return f"{svg[: svg.index('<svg')]}{named}{head}{end}{texts}{rest}"
+
+
+def _plain(text: str) -> str:
+    """Return a text without characters that XML forbids."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def own_ids(svg: str, prefix: str) -> str:
@@ -121,9 +145,18 @@ def draw(
         warnings.filterwarnings("ignore", message="constrained_layout not applied")
         figure = Figure(figsize=size, layout="constrained")
         paint(figure.add_subplot(projection="polar" if polar else None))
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    return _tidy(stream.getvalue())
+        return _tidy(rendered(figure))
+
+
+def rendered(figure: Figure) -> str:
+    """Return a figure as SVG on no ground; ``savefig`` would lay it out and draw it twice."""
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_visible(False)
+    stream = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
+        stream, metadata={"Date": None}
+    )
+    return stream.getvalue()
 
 
 def _tidy(svg: str) -> str:

@@ -23,13 +23,14 @@ from fairgen.report.chart import (
     shown,
 )
 from fairgen.report.dots import DotRow, Line, Mark, Scale, dot_chart
+from fairgen.report.pies import share_pies
 from fairgen.report.scores import Estimate
 from fairgen.report.words import SPLIT_NAMES, group_text, number, sequence, subgroup_text
 
 TINY = 10
 MOST_NAMES = 6
 MOST_ROWS = 24
-MIDDLE = 4.6  # inches of a figure with long names
+MIDDLE, LONG = 3.8, 4.2  # inches of figures with long names, and with longer ones
 Counts = Mapping[Group, int]
 
 
@@ -42,8 +43,18 @@ def blocks(cohort: Cohort) -> tuple[Block, ...]:
         Gallery(
             "Images by subgroup and label",
             (composition_chart(cohort),),
-            "Each bar is a subgroup, each colour a label; the number counts the subgroup's images. "
-            "In a balanced cohort the bars are equally long and equally divided.",
+            "Each bar is a subgroup, each colour a label, in the order of the key; the number "
+            "counts the subgroup's images.",
+            "bars equally long, so that everyone is seen equally often, and divided alike, so that "
+            "a subgroup does not give the label away.",
+        ),
+        Gallery(
+            "Shares of subgroups and of labels",
+            share_pies(cohort),
+            "All splits together. The numbers around a pie are those of the list beside it. Shares "
+            "say nothing about how many images there are: see the bars.",
+            "subgroups of equal share. Labels may well be unequal, since some diseases are rare; "
+            "but a rare label in a small subgroup leaves few images to learn from.",
         ),
         counts_table(cohort, parts),
         *_repeats(train),
@@ -151,9 +162,13 @@ def _repeats(counts: Counts) -> tuple[Block, ...]:
         return (Note("No training images: draws per image cannot be computed.", missing=True),)
     how = (
         "How often one training image is drawn in an epoch of as many draws as there are images; "
-        "1 is its natural rate. Many repeats of few images invite a model to memorise them."
+        "1, the vertical line, is its natural rate. The number behind a group counts its images."
     )
-    return (Gallery("Draws of one image, by resampling rule", (repeats_chart(counts),), how),)
+    fair = (
+        "small groups lie right of the line, as they are shown more often than they occur, yet not "
+        "far right of it: many repeats of few images invite a model to memorise them."
+    )
+    return (Gallery("Draws of one image, by resampling rule", (repeats_chart(counts),), how, fair),)
 
 
 def repeats_chart(counts: Counts) -> Chart:
@@ -179,7 +194,7 @@ def repeats_chart(counts: Counts) -> Chart:
         apart=0.0,
     )
     alt = f"Dots. One image of the smallest group is drawn {_extremes(groups, drawn)} per epoch."
-    return replace(dot_chart("repeats", "", rows, scale, alt, width=MIDDLE), wide=True)
+    return replace(dot_chart("repeats", "", rows, scale, alt, width=LONG), wide=True)
 
 
 def _extremes(groups: Sequence[Group], drawn: Mapping[str, Mapping[Group, float]]) -> str:

@@ -23,6 +23,11 @@ PIXELS = 5e6
 BYTES = 2.6e6
 QUALITIES = (84, 65, 45, 25)
 GAP = 2
+SHEET_FAIR = (
+    "in every row the generated images look as real, as varied and as true to the row's name as "
+    "in any other row; no subgroup's look has faded into another's. A dozen images can raise a "
+    "doubt about this but not settle it: see the figures below."
+)
 SMALLEST, LARGEST = 40, 112
 Pixels = UInt8[np.ndarray, "h w c"]
 
@@ -71,10 +76,11 @@ def blocks(
         (group_text(g.key), tuple(next(pictures) for _ in row)) for g, row in cells.items()
     )
     notes = _notes(every, len(schema.groups()) - len(groups))
-    return Sheet(_caption(2 * across, seed, bool(synthetic)), tuple(sources), rows), *notes
+    how = _how(2 * across, seed, bool(synthetic))
+    return Sheet(how, SHEET_FAIR, tuple(sources), rows), *notes
 
 
-def _caption(count: int, seed: int | None, generated: bool) -> str:
+def _how(count: int, seed: int | None, generated: bool) -> str:
     text = (
         f"Up to {count} images of each group and source, one a subject where possible, the first "
         "in the order of their files: none was picked by eye. Real images are from the training "

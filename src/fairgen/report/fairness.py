@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fairgen.report import twobytwo
 from fairgen.report.blocks import Block, Gallery, Measured, Note, Table, heading, measured_table
 from fairgen.report.chart import FAINT, Chart, colour, marker
 from fairgen.report.dots import DotRow, Line, Mark, Scale, dot_chart, limits
-from fairgen.report.radar import Arm, arm_of, radar
+from fairgen.report.radar import Arm, arm_of, auc_radar, radar
 from fairgen.report.scores import OVERALL, Scores
-from fairgen.report.words import method_text, number, sequence, subgroup_text, term_name, word
+from fairgen.report.words import (
+    group_text,
+    method_text,
+    number,
+    sequence,
+    subgroup_text,
+    term_name,
+    word,
+)
 
 COLUMNS = (
     *("accuracy", "auc", "worst_subgroup_accuracy", "essp", "nar"),
@@ -16,37 +25,72 @@ COLUMNS = (
     *("equal_opportunity_mean", "equal_opportunity_permuted", "equal_opportunity_worst"),
     "cas",
 )
+BY_GROUP = ("accuracy", "auc")
+"""Figures whose rows of single groups have a table."""
+FEWEST_SPOKES = 3
+AUC_HOW = (
+    "How well the classifier ranks images of one subgroup, label by label; 0.5 is guessing. Grey "
+    "is the classifier trained on real images only. Intervals stand in the table."
+)
+AUC_WEB = "An axis a subgroup, from guessing at the centre outwards to 1. "
+AUC_DOTS = "A row a subgroup, as fewer than three subgroups make no radar. "
+AUC_FAIR = (
+    "equally far for every subgroup, so that the radar's line is round and the dots stand above "
+    "one another, and for none of them short of the grey."
+)
 RADAR_HOW = (
     "Outer is better on every axis: gaps are drawn as 1 − gap, values below 0 at the centre. DP "
-    "and EO are means over labels. Grey is the classifier trained on real images only. A fair "
-    "result reaches far out on all axes. Neighbouring axes are arbitrary, so the enclosed area "
-    "means nothing: compare axis by axis, and see the table for intervals. A missing corner is a "
-    "figure that is undefined."
+    "and EO are means over labels. Grey is the classifier trained on real images only. "
+    "Neighbouring axes are arbitrary, so the enclosed area means nothing: compare axis by axis, "
+    "and see the table for intervals. A missing corner is a figure that is undefined."
 )
+RADAR_FAIR = "far out on all axes, and on none of them inside the grey line."
 ACCURACY_HOW = (
     "Each dot is the accuracy within one subgroup; the vertical line is the overall accuracy "
-    "without reweighting; grey is the classifier trained on real images only. A fair result has "
-    "its dots above one another, and none of them left of its grey companion."
+    "without reweighting; grey is the classifier trained on real images only."
+)
+ACCURACY_FAIR = (
+    "dots of one shape stand above one another, and none of them left of its grey companion: "
+    "nobody pays for it."
 )
 IMPROVEMENT_HOW = (
     "Right of zero: the four gaps shrank, on average, against the same classifier on real images "
     "only without reweighting. Intervals that include zero show no improvement. The four terms "
     "stand in the table."
 )
+IMPROVEMENT_FAIR = (
+    "the whole interval lies right of zero, for every seed, and the figure of levelling down below "
+    "shows that it cost nobody."
+)
 LEVELLING_HOW = (
     "Change in the accuracy of the worst subgroup (filled) and of the best (hollow), against real "
     "images only. Fairness gained by levelling down shows as a hollow mark left of zero."
 )
+LEVELLING_FAIR = "the filled mark lies right of zero and the hollow one not left of it."
 
 
-def blocks(scores: Scores, methods: Sequence[str], subgroups: Sequence[str]) -> tuple[Block, ...]:
-    """Return the figures and tables of every classifier."""
+def blocks(
+    scores: Scores,
+    methods: Sequence[str],
+    subgroups: Sequence[str],
+    groups: Sequence[str] = (),
+) -> tuple[Block, ...]:
+    """Return the figures and tables of every classifier.
+
+    Args:
+        scores: Rows of the test split.
+        methods: The generators.
+        subgroups: Their figures are drawn.
+        groups: Their figures stand in folded tables.
+    """
     classifiers = scores.names("classifier")
     if not classifiers:
         return (Note("No downstream classifier was scored.", missing=True),)
     found: list[Block] = [Note(_counts(scores, subgroups))]
     for i, name in enumerate(classifiers):
-        found += _classifier(scores.where(classifier=name), name, i, methods, subgroups)
+        own = scores.where(classifier=name)
+        found += _classifier(own, (name, i), methods, subgroups)
+        found += group_tables(name, _arms(own, methods), groups)
     return tuple(found)
 
 
@@ -60,22 +104,71 @@ def _counts(scores: Scores, subgroups: Sequence[str]) -> str:
     )
 
 
-def _classifier(
-    scores: Scores, name: str, place: int, methods: Sequence[str], subgroups: Sequence[str]
-) -> list[Block]:
+def _arms(scores: Scores, methods: Sequence[str]) -> list[Arm]:
+    """Return real images only, then every method that was scored."""
     arms = [arm_of(scores, m, i) for i, m in enumerate(methods)]
-    base = arm_of(scores, "real", len(methods))
-    arms = [a for a in arms if a.plain.rows or a.weighted.rows]
-    radars = tuple(radar(a, base, f"radar-{place}-{a.index}") for a in arms or [base])
-    dots = tuple(accuracy_chart(a, base, subgroups, place) for a in arms or [base])
     return [
-        Gallery(f"Fairness and accuracy of {name}", radars, RADAR_HOW),
+        arm_of(scores, "real", len(methods)),
+        *(a for a in arms if a.plain.rows or a.weighted.rows),
+    ]
+
+
+def _classifier(
+    scores: Scores, named: tuple[str, int], methods: Sequence[str], subgroups: Sequence[str]
+) -> list[Block]:
+    name, place = named
+    base, *arms = _arms(scores, methods)
+    radars = tuple(radar(a, base, f"radar-{place}-{a.index}") for a in arms or [base])
+    dots = tuple(dots_chart("accuracy", a, base, subgroups, place) for a in arms or [base])
+    return [
+        Gallery(f"Fairness and accuracy of {name}", radars, RADAR_HOW, RADAR_FAIR),
         figures_table(name, [base, *arms]),
-        Gallery(f"Accuracy of {name} by subgroup", dots, ACCURACY_HOW),
+        *twobytwo.blocks(arms, base, name, place),
+        Gallery(f"Accuracy of {name} by subgroup", dots, ACCURACY_HOW, ACCURACY_FAIR),
+        *_auc(arms or [base], base, subgroups, named),
         *subgroup_tables(name, [base, *arms], subgroups),
         *_improvement([base, *arms], name, place),
         *_levelling([base, *arms], name, place),
     ]
+
+
+def _auc(
+    arms: Sequence[Arm], base: Arm, subgroups: Sequence[str], named: tuple[str, int]
+) -> list[Block]:
+    """Return the AUC of each subgroup as radars, or as dots where there are too few for one."""
+    name, place = named
+    if not any(_has(a, "auc", s) for a in arms for s in subgroups):
+        return []
+    if len(subgroups) < FEWEST_SPOKES:
+        charts = tuple(dots_chart("auc", a, base, subgroups, place) for a in arms)
+        return [Gallery(f"AUC of {name} by subgroup", charts, AUC_DOTS + AUC_HOW, AUC_FAIR)]
+    charts = tuple(auc_radar(a, base, subgroups, f"auc-{place}-{a.index}") for a in arms)
+    return [Gallery(f"AUC of {name} by subgroup", charts, AUC_WEB + AUC_HOW, AUC_FAIR)]
+
+
+def group_tables(name: str, arms: Sequence[Arm], groups: Sequence[str]) -> list[Block]:
+    """Return a folded table a figure: a row a group, a column a method and weighting."""
+    columns = [
+        (method_text(a.method) + suffix, scores)
+        for a in arms
+        for scores, suffix in ((a.plain, ""), (a.weighted, ", reweighted"))
+        if scores.rows
+    ]
+    found: list[Block] = []
+    for metric in BY_GROUP:
+        places = [g for g in groups if any(_has(a, metric, g) for a in arms)]
+        rows = [
+            (
+                heading(group_text(g)),
+                [(s.estimate(metric, g), word(metric).decimals) for _, s in columns],
+            )
+            for g in places
+        ]
+        if rows:
+            head = ("Group", *(label for label, _ in columns))
+            table = measured_table(f"{word(metric).label} of {name} by group", head, rows, "")
+            found.append(replace(table, folded=True))
+    return found
 
 
 def subgroup_tables(name: str, arms: Sequence[Arm], subgroups: Sequence[str]) -> list[Block]:
@@ -116,8 +209,8 @@ def _has(arm: Arm, metric: str, group: str = OVERALL) -> bool:
     return any(s.where(metric=metric, group=group).rows for s in (arm.plain, arm.weighted))
 
 
-def accuracy_chart(arm: Arm, base: Arm, subgroups: Sequence[str], place: int) -> Chart:
-    """Return the accuracy of each subgroup, beside real images only and with reweighting."""
+def dots_chart(metric: str, arm: Arm, base: Arm, subgroups: Sequence[str], place: int) -> Chart:
+    """Return a figure of each subgroup, beside real images only and with reweighting."""
     tint = colour(arm.index)
     kinds = [
         (base.plain, FAINT, "o", True, "real only"),
@@ -130,24 +223,25 @@ def accuracy_chart(arm: Arm, base: Arm, subgroups: Sequence[str], place: int) ->
             tuple(
                 Mark(found, ink, shape, filled, label)
                 for scores, ink, shape, filled, label in kinds
-                if (found := scores.estimate("accuracy", s)) is not None
+                if (found := scores.estimate(metric, s)) is not None
             ),
         )
         for s in subgroups
     ]
-    overall = arm.plain.estimate("accuracy")
+    overall = arm.plain.estimate(metric)
     level = None if overall is None else overall.value
     lines = () if level is None else (Line(level, "overall", "-"),)
     low = limits(rows, lines).limits[0]
+    label = "accuracy ↑" if metric == "accuracy" else word(metric).arrowed
     texts = "; ".join(
         f"{r.name} {number(m.estimate.value)} ({m.name})" for r in rows for m in r.marks
     )
     return dot_chart(
-        f"accuracy-{place}-{arm.index}",
+        f"{metric}-{place}-{arm.index}",
         method_text(arm.method),
         rows,
-        Scale("accuracy ↑", (max(0.0, min(low, 0.5)), 1.02), lines),
-        f"Accuracy by subgroup, {method_text(arm.method)}: {texts}",
+        Scale(label, (max(0.0, min(low, 0.5)), 1.02), lines),
+        f"{word(metric).label} by subgroup, {method_text(arm.method)}: {texts}",
     )
 
 
@@ -181,7 +275,12 @@ def _improvement(arms: Sequence[Arm], name: str, place: int) -> list[Block]:
     )
     chart = dot_chart(f"improvement-{place}", "", rows, scale, alt)
     return [
-        Gallery(f"Fairness improvement over {name} on real images only", (chart,), IMPROVEMENT_HOW),
+        Gallery(
+            f"Fairness improvement over {name} on real images only",
+            (chart,),
+            IMPROVEMENT_HOW,
+            IMPROVEMENT_FAIR,
+        ),
         terms_table(name, arms),
     ]
 
@@ -214,4 +313,4 @@ def _levelling(arms: Sequence[Arm], name: str, place: int) -> list[Block]:
         f"{r.name} {m.name} {number(m.estimate.value)}" for r in rows for m in r.marks
     )
     chart = dot_chart(f"levelling-{place}", "", rows, scale, alt)
-    return [Gallery(f"Levelling down, {name}", (chart,), LEVELLING_HOW)]
+    return [Gallery(f"Levelling down, {name}", (chart,), LEVELLING_HOW, LEVELLING_FAIR)]

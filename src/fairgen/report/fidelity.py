@@ -1,6 +1,7 @@
 """How close generated images are to real ones: distances by subgroup, with their floors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from fairgen.report.blocks import Block, Gallery, Note, Table, heading, measured_table
 from fairgen.report.chart import Chart, colour, marker, slug
@@ -12,12 +13,20 @@ FLOORS = {"real": ("real against real", ":"), "autoencoder": ("autoencoder", "--
 DISTANCE_HOW = (
     "Further left is closer to the real test images. Dotted and dashed: what real images (train "
     "against test) and a round trip through the autoencoder reach; nobody can be expected to do "
-    "better. A fair result has a method's dots at the same place in every panel."
+    "better."
+)
+DISTANCE_FAIR = (
+    "a method's dots stand at the same place in every panel, measured against that panel's own "
+    "dotted and dashed lines, and no further right than those of sd."
 )
 CONSISTENCY_HOW = (
     "Share of generated images in which a network trained on real images recognises what the "
     "prompt asked for. Read it beside the distances: images can be good and yet show the wrong "
-    "group. A fair result is equally far right for every subgroup."
+    "group."
+)
+CONSISTENCY_FAIR = (
+    "equally far right for every subgroup, and as far right as real images are; one subgroup that "
+    "lags behind is painted over by the others' looks."
 )
 
 
@@ -33,7 +42,10 @@ def blocks(scores: Scores, methods: Sequence[str], subgroups: Sequence[str]) -> 
         named = {**{m: m for m in methods}, **{m: name for m, (name, _) in FLOORS.items()}}
         measured = scores.where(metric=metric).names("method")
         rows = [(m, name) for m, name in named.items() if m in methods or m in measured]
-        found += [_panels(scores, metric, methods, places), _table(scores, metric, rows, places)]
+        found += [
+            _panels(scores, metric, methods, places),
+            method_table(scores, metric, rows, places),
+        ]
     variances = sorted(m for m in metrics if m.endswith("_variance"))
     return (*found, *_variances(scores, variances, methods))
 
@@ -89,30 +101,44 @@ def _alt(metric: str, place: str, rows: Sequence[DotRow]) -> str:
 
 
 def _panels(scores: Scores, metric: str, methods: Sequence[str], places: Sequence[str]) -> Block:
-    def floors(place: str) -> tuple[Line, ...]:
-        return _floors(scores, metric, place)
-
-    charts = method_panels(scores, metric, methods, places, floors)
+    charts = method_panels(
+        scores, metric, methods, places, lambda p: floor_lines(scores, metric, p)
+    )
     if not charts:
         return Note(f"{word(metric).label}: no method was measured.", missing=True)
-    return Gallery(f"{word(metric).label} by subgroup", charts, DISTANCE_HOW)
+    return Gallery(f"{word(metric).label} by subgroup", charts, DISTANCE_HOW, DISTANCE_FAIR)
 
 
-def _floors(scores: Scores, metric: str, place: str) -> tuple[Line, ...]:
+def floor_lines(
+    scores: Scores,
+    metric: str,
+    place: str,
+    floors: Mapping[str, tuple[str, str]] = MappingProxyType(FLOORS),
+) -> tuple[Line, ...]:
+    """Return what methods that generate nothing reach.
+
+    Args:
+        scores: All rows.
+        metric: The figure.
+        place: Overall, or the subgroup.
+        floors: Name and line style of each such method.
+    """
     lines = []
-    for method, (name, style) in FLOORS.items():
-        found = scores.where(method=method).estimate(metric, place)
+    for method, (name, style) in floors.items():
+        found = scores.where(metric=metric, method=method).estimate(metric, place)
         if found is not None and found.value is not None:
             lines.append(Line(found.value, name, style))
     return tuple(lines)
 
 
-def _table(
+def method_table(
     scores: Scores, metric: str, rows: Sequence[tuple[str, str]], places: Sequence[str]
 ) -> Table:
+    """Return a figure's table: a row a method, given with its name, and a column a place."""
     decimals = word(metric).decimals
+    own = {m: scores.where(metric=metric, method=m) for m, _ in rows}
     cells = [
-        (heading(name), [(scores.where(method=m).estimate(metric, p), decimals) for p in places])
+        (heading(name), [(own[m].estimate(metric, p), decimals) for p in places])
         for m, name in rows
     ]
     head = ("Method", *(subgroup_text(p) for p in places))
@@ -121,7 +147,7 @@ def _table(
 
 def _variance_panels(scores: Scores, metric: str, methods: Sequence[str]) -> tuple[Chart, ...]:
     def floors(place: str) -> tuple[Line, ...]:
-        return _floors(scores, metric, place)
+        return floor_lines(scores, metric, place)
 
     return method_panels(scores, metric, methods, [OVERALL], floors)
 
@@ -131,10 +157,11 @@ def _variances(scores: Scores, metrics: Sequence[str], methods: Sequence[str]) -
     if not charts:
         return ()
     how = (
-        "Variance of a method's distances over subgroups. Zero would mean equally good images for "
-        "everyone, which equally bad ones also reach: read it beside the distances."
+        "Variance of a method's distances over subgroups. Equally bad images for everyone have no "
+        "variance either: read it beside the distances."
     )
-    return (Gallery("Variance over subgroups", charts, how),)
+    fair = "close to zero, or to the dotted line of real images, with distances that are short."
+    return (Gallery("Variance over subgroups", charts, how, fair),)
 
 
 def consistency_blocks(
@@ -149,8 +176,8 @@ def consistency_blocks(
         places = [p for p in (OVERALL, *subgroups) if scores.where(metric=metric, group=p).rows]
         charts = method_panels(scores, metric, tuple(everyone), places)
         if charts:
-            found.append(Gallery(word(metric).label, charts, CONSISTENCY_HOW))
-            found.append(_table(scores, metric, rows, places))
+            found.append(Gallery(word(metric).label, charts, CONSISTENCY_HOW, CONSISTENCY_FAIR))
+            found.append(method_table(scores, metric, rows, places))
     if not found:
         text = "Whether generated images show what was asked for was not measured."
         return (Note(text, missing=True),)

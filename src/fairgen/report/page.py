@@ -8,7 +8,16 @@ from markupsafe import Markup
 
 from fairgen.errors import StudyError
 from fairgen.files.atomic import write_errors, write_text
-from fairgen.report import composition, contact, fairness, fidelity, settings, training
+from fairgen.report import (
+    anatomy,
+    composition,
+    contact,
+    fairness,
+    fidelity,
+    further,
+    settings,
+    training,
+)
 from fairgen.report.blocks import (
     Block,
     Cell,
@@ -18,13 +27,12 @@ from fairgen.report.blocks import (
     Table,
     heading,
     interval,
-    measured,
 )
 from fairgen.report.chart import Chart
 from fairgen.report.run import Run, read_run
-from fairgen.report.scores import OVERALL, Row, Scores, pooled
+from fairgen.report.scores import Scores
 from fairgen.report.verdict import REFERENCE, Finding, findings, paragraph
-from fairgen.report.words import glossary, method_text, number, subgroup_text, word
+from fairgen.report.words import glossary, number, subgroup_text
 
 
 def write_report(run: Path) -> Path:
@@ -55,7 +63,7 @@ def write_report(run: Path) -> Path:
 
 def _write_figures(folder: Path, charts: list[Chart]) -> None:
     for chart in charts:
-        write_text(folder / f"{chart.name}.svg", chart.svg)
+        write_text(folder / f"{chart.name}.svg", chart.file())
         write_text(folder / f"{chart.name}.csv", chart.table())
     names = {c.name for c in charts}
     for old in folder.glob("*.*"):
@@ -73,7 +81,7 @@ def render(run: Run, made: tuple[Section, ...]) -> str:
     source, _, _ = PackageLoader("fairgen.report").get_source(environment, "page.css")
     return environment.get_template("page.html").render(
         css=Markup(source),  # noqa: S704 - the package's own file
-        inline=lambda chart: Markup(chart.inline()),  # noqa: S704 - matplotlib escapes its texts
+        inline=lambda chart, title: Markup(chart.inline(title)),  # noqa: S704 - matplotlib escapes its texts
         name=str(run.study.get("name") or run.root.resolve().name),
         about=str(run.study.get("about") or ""),
         facts=tuple(facts(run)),
@@ -148,14 +156,15 @@ def sections(run: Run) -> tuple[Section, ...]:
         Section(
             "fairness",
             "Fairness and accuracy of the classifiers",
-            fairness.blocks(scores, methods, subgroups),
+            fairness.blocks(scores, methods, subgroups, run.groups),
         ),
         Section(
             "consistency",
             "Do images show what was asked for?",
             fidelity.consistency_blocks(scores, methods, subgroups),
         ),
-        *_further(run),
+        *_anatomy(run, scores),
+        *further.sections(run),
         Section("settings", "Settings and provenance", settings.blocks(run)),
         Section("words", "Words", (Glossary((*TERMS, *glossary(run.scores.names("metric")))),)),
     )
@@ -184,40 +193,11 @@ def _sheets(run: Run) -> tuple[Block, ...]:
     return contact.blocks(run.cohort, synthetic, seed)
 
 
+def _anatomy(run: Run, scores: Scores) -> tuple[Section, ...]:
+    found = anatomy.blocks(run, scores)
+    return (Section("anatomy", "Does the anatomy fit the prompt?", found),) if found else ()
+
+
 def _guidance(run: Run) -> tuple[Block, ...]:
     text = settings.guidance(run)
     return (Note(text),) if text else ()
-
-
-def _further(run: Run) -> tuple[Section, ...]:
-    """Return a section for rows that no other one shows, so that none is lost."""
-    rest = Scores(tuple(r for r in run.scores.rows if not _placed(r, run.subgroups)))
-    if not rest.rows:
-        return ()
-    rows = tuple(
-        (
-            heading(word(r.metric).arrowed),
-            Cell(method_text(r.method)),
-            Cell(", ".join(filter(None, (r.classifier, "reweighted" if r.reweight else "")))),
-            Cell(subgroup_text(r.group)),
-            Cell(r.split),
-            measured(pooled([r]), word(r.metric).decimals, size=False),
-            Cell("–" if r.n is None else f"{r.n:,}", number=True),
-            Cell("–" if r.seed is None else str(r.seed), number=True),
-        )
-        for r in rest.rows[:MOST_ROWS]
-    )
-    head = ("Figure", "Method", "Classifier", "Group", "Split", "Value", "n", "Seed")
-    caption = f"{len(rest.rows)} further rows of scores.jsonl, {len(rows)} of them shown"
-    table = Table(caption, head, rows, folded=True)
-    return (Section("further", "Further figures", (table,)),)
-
-
-MOST_ROWS = 400
-PLACED = (*fairness.COLUMNS, "fairness_improvement", "levelling_best", "levelling_worst")
-
-
-def _placed(row: Row, subgroups: tuple[str, ...]) -> bool:
-    suffixes, prefixes = ("_term", "_consistency"), ("fid_", "kid_")
-    known = row.metric in PLACED or row.metric.endswith(suffixes) or row.metric.startswith(prefixes)
-    return known and row.split in ("test", "") and row.group in (OVERALL, *subgroups)

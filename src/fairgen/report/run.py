@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fairgen.cohort.schema import SEPARATOR
 from fairgen.errors import FairGenError
 from fairgen.files.folder import CohortFolder, read_cohort
+from fairgen.report.anatomy_file import Anatomy, read_anatomy
 from fairgen.report.scores import FLOORS, OVERALL, Scores, parse_rows
 from fairgen.report.words import sequence
 
@@ -27,6 +29,7 @@ class Trained:
         generation: The synthetic set's manifest.
         guidance: How its guidance was chosen.
         synthetic: The synthetic set, or ``None``.
+        anatomy: What the phantom's oracle measured in it, or ``None``.
     """
 
     seed: int
@@ -36,6 +39,7 @@ class Trained:
     generation: Mapping[str, Any] = field(default_factory=dict)
     guidance: Mapping[str, Any] = field(default_factory=dict)
     synthetic: CohortFolder | None = None
+    anatomy: Anatomy | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Run:
         trained: One entry a seed and method.
         scores: All rows.
         missing: What could not be read, one sentence each.
+        anatomy: What the phantom's oracle measured in reference and real images, or ``None``.
     """
 
     root: Path
@@ -61,6 +66,7 @@ class Run:
     trained: tuple[Trained, ...]
     scores: Scores
     missing: tuple[str, ...]
+    anatomy: Anatomy | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -74,12 +80,25 @@ class Run:
         if self.cohort is not None:
             return self.cohort.cohort.schema.subgroups()
         names = self.scores.where(metric="accuracy").names("group") or self.scores.names("group")
-        return tuple(n for n in names if n != OVERALL)
+        return tuple(n for n in names if n != OVERALL and not _is_part(n, names))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Return the groups' keys: the schema's, else those that refine a subgroup."""
+        if self.cohort is not None:
+            return tuple(g.key for g in self.cohort.cohort.schema.groups())
+        names = self.scores.names("group")
+        return tuple(n for n in names if _is_part(n, names))
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Return the seeds of folders and scores."""
         return tuple(sorted({t.seed for t in self.trained} | set(self.scores.seeds())))
+
+
+def _is_part(name: str, names: tuple[str, ...]) -> bool:
+    """Return whether a name is a group's: another name, a subgroup's, with a label behind it."""
+    return name.rpartition(SEPARATOR)[0] in names
 
 
 def _place(method: str) -> tuple[int, str]:
@@ -105,6 +124,7 @@ def read_run(root: Path) -> Run:
         cohort=_cohort(root, "cohort", gaps),
         trained=_trained(root, gaps),
         scores=Scores(rows),
+        anatomy=_anatomy(root, "anatomy.parquet", gaps),
         missing=_sentences(gaps),
     )
 
@@ -146,6 +166,17 @@ def _cohort(root: Path, name: str, gaps: Gaps) -> CohortFolder | None:
         return None
 
 
+def _anatomy(root: Path, name: str, gaps: Gaps) -> Anatomy | None:
+    """Return measured images; only phantoms have them, so that a missing file is no gap."""
+    if not (root / name).is_file():
+        return None
+    try:
+        return read_anatomy(root / name)
+    except FairGenError as error:
+        gaps.append((str(error), name))
+        return None
+
+
 def _trained(root: Path, gaps: Gaps) -> tuple[Trained, ...]:
     seeds = {p: int(m[1]) for p in root.glob("seed*") if (m := re.fullmatch(r"seed(\d+)", p.name))}
     folders = [
@@ -176,6 +207,7 @@ def _one(root: Path, seed: int, path: Path, gaps: Gaps) -> Trained:
         generation=_mapping(path / "synthetic" / "manifest.json", []),
         guidance=_mapping(path / "guidance.json", []),
         synthetic=_cohort(root, f"{name}/synthetic", gaps) if made else None,
+        anatomy=_anatomy(root, f"{name}/anatomy.parquet", gaps),
     )
 
 

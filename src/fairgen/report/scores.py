@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 OVERALL = "overall"
@@ -137,11 +138,18 @@ class Scores:
 
     rows: tuple[Row, ...] = ()
 
+    @cached_property
+    def _by_metric(self) -> Mapping[str, tuple[Row, ...]]:
+        found: dict[str, list[Row]] = {}
+        for r in self.rows:
+            found.setdefault(r.metric, []).append(r)
+        return {metric: tuple(rows) for metric, rows in found.items()}
+
     def where(self, **fields: str | bool | None) -> "Scores":
         """Return the rows whose named fields have exactly these values."""
-        return Scores(
-            tuple(r for r in self.rows if all(getattr(r, k) == v for k, v in fields.items()))
-        )
+        metric = fields.pop("metric", None)
+        rows = self._by_metric.get(metric, ()) if isinstance(metric, str) else self.rows
+        return Scores(tuple(r for r in rows if all(getattr(r, k) == v for k, v in fields.items())))
 
     def names(self, field: str) -> tuple[str, ...]:
         """Return the distinct non-empty texts of a field, in order of first appearance."""

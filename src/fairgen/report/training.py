@@ -85,12 +85,16 @@ def _curves(logged: Sequence[Trained], first: Sequence[Trained]) -> Gallery:
         "Faint: as logged; strong: smoothed. Totals of different objectives are not comparable, "
         "the denoising part is; a lower loss does not mean better or fairer images."
     )
+    fair = (
+        "cannot be read from a loss. A fair comparison can: all methods ran for equally many steps "
+        "and their curves had flattened by the end."
+    )
     order = {m: i for i, m in enumerate(dict.fromkeys(t.method for t in logged))}
     told = any("denoising" in parts_of(t.log) for t in first)
     charts = [common_chart(logged, order)] if told else []
     charts += [curve_chart(t, i) for i, t in enumerate(first)]
     title = f"Loss by training step (panels of single methods: seed {first[0].seed})"
-    return Gallery(title, tuple(charts), how)
+    return Gallery(title, tuple(charts), how, fair)
 
 
 def common_chart(logged: Sequence[Trained], order: Mapping[str, int]) -> Chart:
@@ -170,9 +174,13 @@ def _draws(first: Sequence[Trained], cohort: Cohort | None) -> tuple[Block, ...]
     charts = [draws_chart(t, i, have, few=few) for i, t in enumerate(first) if draws(t.log)]
     how = (
         "Share of all draws (filled) beside the share of training images (hollow). Resampling "
-        "moves the filled marks of small groups to the right; equal shares lie on one vertical."
+        "moves the filled marks of small groups to the right."
     )
-    return (Gallery("Draws in training", tuple(charts), how),)
+    fair = (
+        "filled marks close to one vertical, so that training sees every group about equally "
+        "often; for a method without resampling they cover the hollow ones."
+    )
+    return (Gallery("Draws in training", tuple(charts), how, fair),)
 
 
 def draws_chart(trained: Trained, index: int, have: Mapping[str, int], *, few: bool) -> Chart:
@@ -204,10 +212,11 @@ def _strength(first: Sequence[Trained]) -> tuple[Block, ...]:
     how = (
         "How far the noise predicted under a group's prompt lies from that under another group's, "
         "by noise step (mean square). Lines that fall to zero mean that the prompt is no longer "
-        "heard: groups would look alike."
+        "heard."
     )
+    fair = "no line falls to zero: groups are treated alike, but they do not come to look alike."
     charts = tuple(strength_chart(t, i) for i, t in logged)
-    return (Gallery("Strength of the condition", charts, how),)
+    return (Gallery("Strength of the condition", charts, how, fair),)
 
 
 def strength_chart(trained: Trained, index: int) -> Chart:

@@ -1,6 +1,6 @@
 """Readable names of metrics, groups and methods, and the glossary of the report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -109,6 +109,35 @@ WORDS: Mapping[str, Word] = MappingProxyType(
             "higher",
             "Share of generated images in which the asked-for disease is recognised.",
         ),
+        "phenotype_fit": Word(
+            "Anatomy fits the prompt",
+            "higher",
+            "Share of images whose measured anatomy is more typical of the asked-for group than of "
+            "any other, by a model fitted on reference phantoms.",
+        ),
+        "phenotype_label": Word(
+            "Anatomy fits the label",
+            "higher",
+            "Share of images whose measured anatomy is most typical of the asked-for label.",
+        ),
+        "phenotype_attribute": Word(
+            "Anatomy fits the subgroup",
+            "higher",
+            "Share of images whose measured anatomy is most typical of the asked-for subgroup.",
+        ),
+        "measurable": Word(
+            "Measurable images",
+            "higher",
+            "Share of images in which the oracle finds anatomy to measure.",
+        ),
+        "anatomy_distance": Word(
+            "Distance of anatomy from real",
+            "lower",
+            "Wasserstein distance between measured anatomy and that of reference phantoms of the "
+            "same group, in standard deviations of each quantity, mean over the robust ones. A "
+            "quantity is robust if it can still be measured after an autoencoder's round trip.",
+            2,
+        ),
         "cas": Word(
             "CAS",
             "higher",
@@ -128,6 +157,8 @@ def word(metric: str) -> Word:
     if metric.endswith("_term"):
         return Word(f"{term_name(metric)} term", "higher", "")
     family, _, rest = metric.partition("_")
+    if family == "wasserstein" and rest:
+        return Word(f"Distance of {rest.replace('_', ' ')} from real", "lower", "", 2)
     if family in {"fid", "kid"} and rest:
         return _distance_word(family, rest)
     return Word(metric.replace("_", " ").capitalize(), "none", "")
@@ -171,6 +202,11 @@ def group_text(key: str) -> str:
     """Return a group as shown: ``dark|female|eczema`` becomes ``dark / female · eczema``."""
     levels, _, label = key.rpartition(SEPARATOR)
     return f"{subgroup_text(levels)} · {label}" if levels else label
+
+
+def place_text(name: str, groups: Collection[str]) -> str:
+    """Return a group or a subgroup as shown, whichever it is."""
+    return group_text(name) if name in groups else subgroup_text(name)
 
 
 def method_text(method: str) -> str:
