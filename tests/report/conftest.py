@@ -187,6 +187,8 @@ def classifier_rows(shape, method, seed, classifier, reweight):
         value = 0.2 * (good - 0.1)
         yield row("fairness_improvement", method, value, width=0.2, **common)
         worst, best = {"note": "subgroup dark"}, {"note": "subgroup light"}
+        for metric in ("accuracy_change", "worst_subgroup_accuracy_change"):
+            yield row(metric, method, 0.1 * good, width=0.05, **common)
         yield row("levelling_worst", method, 0.1 * good, width=0.05, **common, **worst)
         yield row("levelling_best", method, -0.02 + 0.03 * good, width=0.05, **common, **best)
 

@@ -281,3 +281,17 @@ def test_rows_that_no_figure_shows_are_listed(make_run, unrendered):
     text = write_report(root).read_text()
     assert "Nearest copy rate" in text
     assert "0.125" in text
+
+
+def test_a_run_of_folds_shows_the_first_one_and_says_so(make_run, unrendered):
+    run = make_run(methods=("sd", "fairgen"), seeds=(0,))
+    (run / "fold0").mkdir()
+    for part in ("cohort", "seed0", "audit.json"):
+        (run / part).rename(run / "fold0" / part)
+    study = json.loads((run / "study.json").read_text())
+    (run / "study.json").write_text(json.dumps({**study, "split": {"folds": 5}}))
+    found = read_run(run)
+    assert found.missing == ()
+    assert [t.method for t in found.trained] == ["fairgen", "sd"]
+    text = write_report(run).read_text()
+    assert "Cross-validation in 5 folds by subject" in text

@@ -122,6 +122,7 @@ def test_a_base_adds_improvement_terms_and_levelling(folder, tmp_path):
     new = predictions(folder, tmp_path / "new.parquet", {"dark": 0.8, "light": 0.85})
     found = by_key(score_predictions([new], Origin("sd", "vit-tiny"), base=[base], replicates=50))
     for metric in (
+        "accuracy_change", "worst_subgroup_accuracy_change",
         "fairness_improvement", "essp_term", "demographic_parity_term", "equal_opportunity_term",
         "nar_term", "levelling_best", "levelling_worst",
     ):  # fmt: skip

@@ -11,9 +11,12 @@ from fairgen.metrics.improvement import TERMS, fairness_improvement, improvement
 from fairgen.metrics.score import Score
 from fairgen.metrics.tally import Tally, subgroup_accuracy, tally
 
+CHANGED = ("accuracy", "worst_subgroup_accuracy")
+"""Figures whose change is told."""
+
 
 def improvement_scores(base: Predictions, new: Predictions, draws: Draws) -> list[Score]:
-    """Return fairness improvement, its four terms, and levelling, against a base classifier.
+    """Return changes in accuracy, fairness improvement with its terms, and levelling.
 
     Demographic parity and equal opportunity enter as means over classes. Intervals draw the same
     subjects for both classifiers.
@@ -29,7 +32,16 @@ def improvement_scores(base: Predictions, new: Predictions, draws: Draws) -> lis
     pairs = [(getattr(base.samples, f), getattr(new.samples, f)) for f in ("truth", "subgroup")]
     if base.images != new.images or not all((a == b).all() for a, b in pairs):
         raise ValueError("base and new: different samples; expected the same images in one order")
-    return [*_terms(base, new, draws), *_levels(base, new, draws)]
+    changes = [_change(metric, base, new, draws) for metric in CHANGED]
+    return [*changes, *_terms(base, new, draws), *_levels(base, new, draws)]
+
+
+def _change(metric: str, base: Predictions, new: Predictions, draws: Draws) -> Score:
+    """Return how much higher a figure is than the base's, with a paired interval."""
+    figure = gap_functions(new)[metric]
+    point = figure(new.counts) - figure(base.counts)
+    before, after = (figure(tally(p.samples, draws.weights)) for p in (base, new))
+    return draws.score(f"{metric}_change", len(new.samples), after - before, point)
 
 
 def _columns(predictions: Predictions, counts: Tally) -> Float[np.ndarray, "r 4"]:

@@ -22,6 +22,8 @@ DIRECTIONS: Mapping[str, str] = MappingProxyType(
         "demographic_parity_term": "higher",
         "equal_opportunity_term": "higher",
         "nar_term": "higher",
+        "accuracy_change": "higher",
+        "worst_subgroup_accuracy_change": "higher",
         "levelling_best": "higher",
         "levelling_worst": "higher",
         "fid": "lower",

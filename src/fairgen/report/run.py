@@ -56,6 +56,8 @@ class Run:
         scores: All rows.
         missing: What could not be read, one sentence each.
         anatomy: What the phantom's oracle measured in reference and real images, or ``None``.
+        folds: Number of folds, or 0. Cohort, trainings and images shown are then the first one's;
+            the scores are of all.
     """
 
     root: Path
@@ -67,6 +69,7 @@ class Run:
     scores: Scores
     missing: tuple[str, ...]
     anatomy: Anatomy | None = None
+    folds: int = 0
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -116,17 +119,28 @@ def read_run(root: Path) -> Run:
         gaps.append(("nothing was measured yet", "scores.jsonl"))
     if bad:
         gaps.append((f"{bad} line(s) could not be read and are left out", "scores.jsonl"))
+    study = _mapping(root / "study.json", gaps)
+    folds = folds_of(study)
+    part = root / "fold0" if folds else root
     return Run(
         root=root,
-        study=_mapping(root / "study.json", gaps),
+        study=study,
         manifest=_mapping(root / "manifest.json", gaps),
-        audit=_mapping(root / "audit.json", gaps),
-        cohort=_cohort(root, "cohort", gaps),
-        trained=_trained(root, gaps),
+        audit=_mapping(part / "audit.json", gaps),
+        cohort=_cohort(part, "cohort", gaps),
+        trained=_trained(part, gaps),
         scores=Scores(rows),
-        anatomy=_anatomy(root, "anatomy.parquet", gaps),
+        anatomy=_anatomy(part, "anatomy.parquet", gaps),
+        folds=folds,
         missing=_sentences(gaps),
     )
+
+
+def folds_of(study: Mapping[str, Any]) -> int:
+    """Return the number of folds of a study; 0 for one split."""
+    split = study.get("split")
+    folds = split.get("folds") if isinstance(split, dict) else 0
+    return folds if isinstance(folds, int) else 0
 
 
 def _sentences(gaps: Gaps) -> tuple[str, ...]:

@@ -181,6 +181,12 @@ def _about_cohort(run: Run) -> Iterator[str]:
     if lookup(source, "phantom"):
         yield "The cohort is a phantom: images drawn from known anatomy; no patient is shown."
     terms = lookup(source, "licen", "terms")
+    if run.folds:
+        yield (
+            f"Cross-validation in {run.folds} folds by subject: classifiers' figures pool the "
+            "predictions of all folds, figures of images are means over folds. Parts of the "
+            "cohort, training curves and pictures are those of the first fold."
+        )
     if terms or run.cohort.terms:
         named = f" ({run.cohort.terms} in the cohort folder)" if run.cohort.terms else ""
         text = leaf(terms) if terms else "see the file"

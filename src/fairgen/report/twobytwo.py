@@ -6,7 +6,7 @@ from fairgen.report.blocks import Block, Gallery, Measured, Table, heading, meas
 from fairgen.report.chart import FAINT, Chart, colour, marker
 from fairgen.report.dots import DotRow, Mark, Scale, dot_chart, limits
 from fairgen.report.radar import Arm
-from fairgen.report.scores import Estimate, Scores
+from fairgen.report.scores import Scores
 from fairgen.report.words import method_text, number, word
 
 MEASURES = {"accuracy": "overall", "worst_subgroup_accuracy": "worst subgroup"}
@@ -21,9 +21,9 @@ FAIR = (
     "move left. A gain that reweighting of real images reaches too needs no generator."
 )
 NOTE = (
-    "Changes are against real images without reweighting, each seed's own, then their mean; in "
-    "brackets the smallest and the largest seed's. They are no bootstrap intervals: those of best "
-    "and worst subgroup stand in the table of the fairness improvement."
+    "Changes are against real images without reweighting, on the same test images; their intervals "
+    "draw the same subjects for both, so that they may exclude zero where the intervals of the two "
+    "accuracies overlap."
 )
 
 
@@ -97,26 +97,8 @@ def _short(case: str) -> str:
 
 def _table_rows(arm: Arm, base: Arm) -> Iterator[Measured]:
     for metric, label in MEASURES.items():
-        first, *others = (scores.estimate(metric) for scores, _ in cases(arm, base).values())
-        changes = [change(first, other) for other in others]
-        cells = [(e, word(metric).decimals) for e in (first, *others, *changes)]
+        ways = [scores for scores, _ in cases(arm, base).values()]
+        found = [scores.estimate(metric) for scores in ways]
+        changes = [scores.estimate(f"{metric}_change") for scores in ways[1:]]
+        cells = [(e, word(metric).decimals) for e in (*found, *changes)]
         yield heading(method_text(arm.method), label), cells
-
-
-def change(first: Estimate | None, other: Estimate | None) -> Estimate | None:
-    """Return how far a figure is from another: the mean over common seeds, and their span."""
-    if first is None or other is None:
-        return None
-    before, after = first.by_seed or {}, other.by_seed or {}
-    each = {s: after[s] - before[s] for s in sorted(set(before) & set(after))}
-    if not each:
-        reason = first.reason or other.reason or "no seed has both figures"
-        return Estimate(None, n=other.n, reason=reason)
-    several = len(each) > 1
-    return Estimate(
-        value=sum(each.values()) / len(each),
-        low=min(each.values()) if several else None,
-        high=max(each.values()) if several else None,
-        n=other.n,
-        by_seed=each,
-    )

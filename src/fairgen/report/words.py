@@ -88,6 +88,14 @@ WORDS: Mapping[str, Word] = MappingProxyType(
             "images only, without reweighting; 0 is no change. It explodes where a base gap is "
             "near zero, and is then left out.",
         ),
+        "accuracy_change": Word(
+            "Change in accuracy", "higher", "Against the classifier on real images only."
+        ),
+        "worst_subgroup_accuracy_change": Word(
+            "Change in worst subgroup accuracy",
+            "higher",
+            "Against the classifier on real images only; the worst subgroup may be another one.",
+        ),
         "levelling_best": Word(
             "Change of the best subgroup",
             "none",
