@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from fairgen.phantoms.mri import MRI
 from fairgen.phantoms.phantom import Phantom, Specimen
 from fairgen.phantoms.shapes import SHAPES
 from fairgen.phantoms.skin import SKIN
 
-PHANTOMS: Mapping[str, Phantom] = MappingProxyType({p.name: p for p in (SKIN, SHAPES)})
+PHANTOMS: Mapping[str, Phantom] = MappingProxyType({p.name: p for p in (SKIN, MRI, SHAPES)})
 
 __all__ = ["PHANTOMS", "Phantom", "Specimen"]
