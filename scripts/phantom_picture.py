@@ -1,4 +1,4 @@
-"""Draws the contact sheets of the built-in cohorts for docs/phantoms.md.
+"""Draws the contact sheets of the built-in cohorts for docs/phantoms.
 
 python scripts/phantom_picture.py docs/images
 """
