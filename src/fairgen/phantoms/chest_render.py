@@ -8,7 +8,6 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from scipy.special import expit
 
 from fairgen.cohort.seed import derive
-from fairgen.errors import CohortError
 from fairgen.phantoms.chest_anatomy import Findings, Person, View, person, view
 from fairgen.phantoms.chest_bones import breasts, devices, ribs, skeleton, vessels
 from fairgen.phantoms.chest_findings import FINDINGS, SUPINE
@@ -17,8 +16,6 @@ from fairgen.phantoms.chest_signs import fluid, hazed, opacities
 from fairgen.phantoms.fields import Field, fractal
 from fairgen.phantoms.phantom import Specimen
 from fairgen.phantoms.scaling import area_weights, canvas
-
-SIZES = (32, 512)
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,6 @@ def render(specimen: Specimen, size: int) -> UInt8[np.ndarray, "size size 1"]:
     Raises:
         CohortError: If the size is outside that range.
     """
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise CohortError(f"size: found {size}; expected {SIZES[0]} to {SIZES[1]} pixels")
     patient, findings, camera = scene(specimen)
     film = draw(specimen, patient, findings, camera, canvas(size))
     return develop(film, camera, size, specimen.seed)

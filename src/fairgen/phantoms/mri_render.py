@@ -5,14 +5,11 @@ from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
 from fairgen.cohort.seed import derive
-from fairgen.errors import CohortError
 from fairgen.phantoms.fields import Field, axis
 from fairgen.phantoms.mri_anatomy import Person, Scan, State, person, scan, state
 from fairgen.phantoms.mri_sheet import TISSUES, Sheet, sheet
 from fairgen.phantoms.phantom import Specimen
 from fairgen.phantoms.scaling import area_weights, canvas
-
-SIZES = (32, 512)
 
 
 def render(specimen: Specimen, size: int) -> UInt8[np.ndarray, "size size 1"]:
@@ -25,8 +22,6 @@ def render(specimen: Specimen, size: int) -> UInt8[np.ndarray, "size size 1"]:
     Raises:
         CohortError: If the size is outside that range.
     """
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise CohortError(f"size: found {size}; expected {SIZES[0]} to {SIZES[1]} pixels")
     patient, brain, taken = scene(specimen)
     return develop(draw(specimen, patient, brain, taken, canvas(size)), taken, size, specimen.seed)
 

@@ -5,12 +5,24 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from fairgen.errors import CohortError
+
 READING = 64
 """Pixels a side at which anatomy is read, whatever the size of the image."""
 
 
+SIZES = (32, 512)
+"""Smallest and largest side of a phantom in pixels."""
+
+
 def canvas(size: int) -> int:
-    """Return how many pixels a side are drawn, before averaging, for an image of ``size``."""
+    """Return how many pixels a side are drawn, before averaging, for an image of ``size``.
+
+    Raises:
+        CohortError: If no phantom is drawn at this size.
+    """
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise CohortError(f"size: found {size}; expected {SIZES[0]} to {SIZES[1]} pixels")
     return max(96, size * 3 // 2) if size <= 128 else size
 
 

@@ -5,7 +5,6 @@ from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
 from fairgen.cohort.seed import derive
-from fairgen.errors import CohortError
 from fairgen.phantoms.fields import axis
 from fairgen.phantoms.phantom import Specimen
 from fairgen.phantoms.scaling import area_weights, canvas
@@ -27,8 +26,6 @@ from fairgen.phantoms.skin_signs import (
     vessels,
 )
 
-SIZES = (32, 512)
-
 
 def render(specimen: Specimen, size: int) -> UInt8[np.ndarray, "size size 3"]:
     """Return the photograph of a specimen.
@@ -40,8 +37,6 @@ def render(specimen: Specimen, size: int) -> UInt8[np.ndarray, "size size 3"]:
     Raises:
         CohortError: If the size is outside that range.
     """
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise CohortError(f"size: found {size}; expected {SIZES[0]} to {SIZES[1]} pixels")
     patient, lesion, camera = scene(specimen)
     sheet = draw(specimen, patient, lesion, canvas(size))
     return develop(sheet, camera, size, specimen.seed)
