@@ -283,6 +283,10 @@ def test_rows_that_no_figure_shows_are_listed(make_run, unrendered):
     assert "0.125" in text
 
 
+def test_a_full_run_leaves_no_row_without_a_figure(read):
+    assert "further" not in read.ids
+
+
 def test_a_run_of_folds_shows_the_first_one_and_says_so(make_run, unrendered):
     run = make_run(methods=("sd", "fairgen"), seeds=(0,))
     (run / "fold0").mkdir()

@@ -135,3 +135,13 @@ def test_the_paragraph_of_overlapping_intervals_claims_nothing():
 def test_a_run_without_reference_or_figures_says_so():
     assert "no method “sd”" in paragraph([], ["fairgen"], 1)
     assert "No figure is defined" in paragraph([], ["sd", "fairgen"], 1)
+
+
+def test_the_anatomy_of_a_phantom_is_part_of_the_verdict():
+    rows = [
+        Row("phenotype_fit", m, value=v, low=v - 0.05, high=v + 0.05, seed=0)
+        for m, v in (("sd", 0.4), ("fairgen", 0.6))
+    ]
+    (found,) = findings(Scores(tuple(rows)), ["sd", "fairgen"], [])
+    assert found.figure.startswith("Phenotype fit")
+    assert found.words == "higher than sd, intervals do not overlap, one seed"

@@ -63,11 +63,19 @@ def _caution(metrics: Sequence[str]) -> str:
 def method_panels(
     scores: Scores,
     metric: str,
-    methods: Sequence[str],
+    methods: Sequence[str] | Mapping[str, str],
     places: Sequence[str],
     lines: Callable[[str], tuple[Line, ...]] | None = None,
 ) -> tuple[Chart, ...]:
-    """Return one panel a place (overall, then subgroups), a row a method, on a common axis."""
+    """Return one panel a place (overall, then subgroups), a row a method, on a common axis.
+
+    Args:
+        scores: The rows.
+        metric: What is drawn.
+        methods: Which methods; where it maps them to names, those are shown.
+        places: Overall and subgroups.
+        lines: The vertical lines of a place.
+    """
     rows = {p: _rows(scores.where(metric=metric, group=p), metric, p, methods) for p in places}
     rows = {p: found for p, found in rows.items() if found}
     floors = {p: lines(p) if lines else () for p in rows}
@@ -85,10 +93,13 @@ def method_panels(
     )
 
 
-def _rows(scores: Scores, metric: str, place: str, methods: Sequence[str]) -> list[DotRow]:
+def _rows(
+    scores: Scores, metric: str, place: str, methods: Sequence[str] | Mapping[str, str]
+) -> list[DotRow]:
+    names = methods if isinstance(methods, Mapping) else {m: method_text(m) for m in methods}
     found = [(m, scores.where(method=m).estimate(metric, place)) for m in methods]
     return [
-        DotRow(method_text(m), (Mark(e, colour(i), marker(i)),))
+        DotRow(names[m], (Mark(e, colour(i), marker(i)),))
         for i, (m, e) in enumerate(found)
         if e is not None
     ]
@@ -174,7 +185,7 @@ def consistency_blocks(
     for metric in metrics:
         rows = [(m, n) for m, n in everyone.items() if scores.where(metric=metric, method=m).rows]
         places = [p for p in (OVERALL, *subgroups) if scores.where(metric=metric, group=p).rows]
-        charts = method_panels(scores, metric, tuple(everyone), places)
+        charts = method_panels(scores, metric, everyone, places)
         if charts:
             found.append(Gallery(word(metric).label, charts, CONSISTENCY_HOW, CONSISTENCY_FAIR))
             found.append(method_table(scores, metric, rows, places))

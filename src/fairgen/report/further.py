@@ -1,6 +1,6 @@
 """Rows of scores that no other section shows, so that none is lost."""
 
-from fairgen.report import anatomy, fairness
+from fairgen.report import anatomy, fairness, twobytwo
 from fairgen.report.blocks import Cell, Section, Table, heading, measured
 from fairgen.report.run import Run
 from fairgen.report.scores import OVERALL, Row, pooled
@@ -11,6 +11,7 @@ PLACED = (
     *fairness.COLUMNS,
     *anatomy.METRICS,
     *("fairness_improvement", "levelling_best", "levelling_worst"),
+    *(f"{metric}_change" for metric in twobytwo.MEASURES),
 )
 BY_GROUP = (*fairness.BY_GROUP, *anatomy.METRICS)
 SUFFIXES, PREFIXES = ("_term", "_consistency"), ("fid_", "kid_")

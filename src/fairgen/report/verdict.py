@@ -99,6 +99,7 @@ def findings(scores: Scores, methods: Sequence[str], subgroups: Sequence[str]) -
     """
     others = [m for m in methods if m != REFERENCE]
     found = [f for m in others for f in _fidelity(scores, m, subgroups)]
+    found += [f for m in others for f in _phenotype(scores, m)]
     return found + [f for m in others for f in _fairness(scores, m)]
 
 
@@ -125,6 +126,15 @@ def _fidelity(scores: Scores, method: str, subgroups: Sequence[str]) -> list[Fin
             label += f" (without {sequence(map(subgroup_text, without))}: undefined)"
         result.append(_finding(method, label, worst, metric))
     return result
+
+
+def _phenotype(scores: Scores, method: str) -> list[Finding]:
+    """Return how many images of a phantom fit their prompt, if that was measured."""
+    metric = "phenotype_fit"
+    mine, theirs = (scores.where(method=m).estimate(metric) for m in (method, REFERENCE))
+    if mine is None and theirs is None:
+        return []
+    return [_finding(method, word(metric).arrowed, (mine, theirs), metric)]
 
 
 def undefined_subgroups(scores: Scores, metric: str, subgroups: Sequence[str]) -> list[str]:
