@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import fairgen
 from fairgen.cli import main
 
 
@@ -20,11 +21,11 @@ def run(capsys, *arguments):
     return status, captured.out, captured.err
 
 
-def refused(capsys, *arguments):
+def refused(capsys, *arguments, command=""):
     """Return the one line on stderr of a command that ends with status 2."""
     status, _, err = run(capsys, *arguments)
     assert status == 2, err
-    assert err.startswith("fairgen: ")
+    assert err.startswith(f"fairgen {command}: " if command else "fairgen: ")
     assert err.count("\n") == 1, err
     return err
 
@@ -202,4 +203,92 @@ def test_a_base_that_is_missing_is_refused(cohort, tmp_path, capsys):
 
 
 def test_a_command_without_its_options_exits_with_two(capsys):
-    assert run(capsys, "phantom", "skin")[0] == 2
+    assert "Missing option '--out'" in refused(capsys, "phantom", "skin", command="phantom")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "message"),
+    [
+        ("fly", "", "No such command 'fly'"),
+        ("--fly", "", "No such option: --fly"),
+        ("train --fly", "train", "No such option: --fly"),
+        ("phantom skin --out x --count 0", "phantom", "'--count': Input should be greater than"),
+        ("phantom skin --out x --seed y", "phantom", "'--seed': Input should be a valid integer"),
+        ("phantom skin --out x --seed -1", "phantom", "'--seed': Input should be greater than"),
+        ("generate --model m --out x --guidance 0", "generate", "'--guidance'"),
+        ("generate --model m --out x --guidance nan", "generate", "'--guidance'"),
+        ("score fairness --out x", "score fairness", "Missing option '--predictions'"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_names_the_command(arguments, command, message, capsys):
+    assert message in refused(capsys, *arguments.split(), command=command)
+
+
+def test_without_arguments_the_help_is_shown(capsys):
+    for arguments in ((), ("score",)):
+        status, out, err = run(capsys, *arguments)
+        assert (status, err) == (2, "")
+        assert "Usage: fairgen" in out
+
+
+def test_an_interrupted_command_ends_with_one_line_and_the_status_of_shells(
+    tmp_path, capsys, monkeypatch
+):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fairgen.intake.phantom.write_phantom", interrupt)
+    status, _, err = run(capsys, "phantom", "skin", "--out", tmp_path / "c")
+    assert status == 130
+    assert err == "fairgen: interrupted; repeating the command goes on from here\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--steps", "2000", "generate: steps: .*less than or equal to 1000"),
+        ("--guidance", "inf", "generate: guidance: .*finite"),
+    ],
+)
+def test_sampling_settings_out_of_range_are_refused(option, value, message, tmp_path, capsys):
+    err = refused(capsys, "generate", "--model", tmp_path, "--out", tmp_path / "s",
+                  "--per-group", "1", option, value)  # fmt: skip
+    assert re.search(message, err)
+
+
+def test_a_real_cohort_is_refused_as_a_generated_set(cohort, tmp_path, capsys):
+    run(capsys, "split", cohort)
+    err = refused(capsys, "classify", "--cohort", cohort, "--synthetic", cohort,
+                  "--out", tmp_path / "v")  # fmt: skip
+    assert "is no generated set" in err
+    err = refused(capsys, "score", "fidelity", "--cohort", cohort, "--synthetic", cohort,
+                  "--extractor", tmp_path / "e", "--out", tmp_path / "f.jsonl")  # fmt: skip
+    assert "is no generated set" in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cohort"]
+
+
+def test_fairness_rows_name_the_generator_that_the_classifier_learned_from(tmp_path, capsys):
+    from tests.classifiers.conftest import toy
+
+    real = toy(tmp_path / "real", 240)
+    made = toy(tmp_path / "made", 72, split=False, seed=1, prefix="synthetic-")
+    quick = [f"--set={k}" for k in ("steps=2", "size=16", "width=16", "patch=8", "depth=1")]
+    out = tmp_path / "vit"
+    run(capsys, "classify", "--cohort", real.root, "--synthetic", made.root, "--out", out, *quick)
+    score = ("score", "fairness", "--predictions", out / "predictions.parquet", "--json",
+             "--out", tmp_path / "f.jsonl")  # fmt: skip
+    for given, expected in (((), {"sd"}), (("--method", "mine"), {"mine"})):
+        status, text, _ = run(capsys, *score, *given)
+        assert status == 0
+        assert {row["method"] for row in json.loads(text)} == expected
+
+
+def test_a_report_on_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"")
+    assert "is no run" in refused(capsys, "report", tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_the_python_audit_agrees_with_the_command(cohort, capsys):
+    found = json.loads(run(capsys, "audit", cohort, "--json")[1])
+    assert json.loads(json.dumps(fairgen.audit(str(cohort)).as_dict())) == found

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from fairgen import __version__
 from fairgen.errors import FairGenError
@@ -26,9 +27,10 @@ app.add_typer(importing, name="import")
 app.add_typer(basing, name="base")
 app.add_typer(scoring, name="score")
 
+INTERRUPTED = 130  # as shells report Ctrl-C
 Out = Annotated[Path, typer.Option("--out", help="Folder to make.")]
 CohortPath = Annotated[Path, typer.Option("--cohort", help="Cohort folder.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of every draw.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of every draw.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", help="A setting, as KEY=VALUE; repeatable.")
@@ -38,11 +40,33 @@ Assignments = Annotated[
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit with 2 and one line on stderr for a user's mistake."""
     _quiet_libraries()
+    given = None if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="fairgen")
+        status = app(args=given, prog_name="fairgen", standalone_mode=False)
     except FairGenError as error:
-        print(f"fairgen: {' '.join(str(error).split())}", file=sys.stderr)
+        _stop("fairgen", str(error))
+    except TyperException as error:
+        _stop_usage(error)
+    except typer.Abort:
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        _stop("fairgen", "interrupted; repeating the command goes on from here", INTERRUPTED)
+    sys.exit(status or 0)
+
+
+def _stop(command: str, message: str, status: int = 2) -> NoReturn:
+    """Print one line on stderr and exit."""
+    print(f"{command}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _stop_usage(error: TyperException) -> NoReturn:
+    """Print what is wrong with a command's arguments; a command without any has shown its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
         sys.exit(2)
+    context = getattr(error, "ctx", None)
+    command = "fairgen" if context is None else context.command_path
+    _stop(command, f"{error.format_message().rstrip('.')}; see `{command} --help`")
 
 
 def _quiet_libraries() -> None:
@@ -117,13 +141,13 @@ def import_table(
     Example: fairgen import table metadata.csv --images . --subject-column patient
     --attribute sex --label disease --missing drop --out cohorts/mine
     """
-    from fairgen.intake.spec import TableSettings, parse_attribute, parse_label
+    from fairgen.intake.spec import TableSettings, parse_attributes, parse_label
     from fairgen.intake.table import import_table as run
-    from fairgen.study.config import override, validate
+    from fairgen.study.overrides import override, validate
 
     given = {
         "images": images,
-        "attributes": dict(parse_attribute(text) for text in attribute),
+        "attributes": parse_attributes(attribute),
         "label": parse_label(label),
         "file_column": file_column,
         "subject_column": subject_column,
@@ -174,7 +198,7 @@ def split(
     """
     from fairgen.cohort.split import SplitSettings
     from fairgen.files.layout import split_folder
-    from fairgen.study.config import validate
+    from fairgen.study.overrides import validate
 
     given = {"fractions": fractions.split(","), "folds": folds, "fold": fold, "seed": seed}
     settings = validate(SplitSettings, given, "split")
@@ -194,7 +218,7 @@ def base_tiny(
     """
     from fairgen.engine.tiny import TinySettings, make_tiny
     from fairgen.files.folder import read_cohort
-    from fairgen.study.config import override
+    from fairgen.study.overrides import override
 
     settings = override(TinySettings(), assignments or ())
     make_tiny(read_cohort(cohort), out=out, settings=settings, seed=seed)
@@ -221,7 +245,7 @@ def train(
     from fairgen.engine.train import train as run
     from fairgen.files.folder import read_cohort
     from fairgen.methods import find_method
-    from fairgen.study.config import override
+    from fairgen.study.overrides import override
 
     given = list(assignments or ())
     given += [f"steps={steps}"] if steps is not None else []
@@ -244,17 +268,17 @@ def generate(
     sampler: Annotated[str, typer.Option(help="ddim, dpm-solver++, pndm or unipc.")] = "ddim",
     seed: Seed = 0,
 ) -> None:
-    """Draw a synthetic set; repeating the command draws what is missing.
+    """Draw a synthetic set; repeating the command draws what is missing or damaged.
 
     Example: fairgen generate --model models/fairgen --out synthetic --per-group 100
     """
     from fairgen.engine.generate import generate as run
     from fairgen.engine.generate import open_generator, planned
     from fairgen.engine.sampling import SampleSettings
+    from fairgen.study.overrides import validate
 
-    settings = SampleSettings(
-        sampler=sampler, steps=steps, guidance=guidance, batch_size=batch_size
-    )
+    given = {"sampler": sampler, "steps": steps, "guidance": guidance, "batch_size": batch_size}
+    settings = validate(SampleSettings, given, "generate")
     generator = open_generator(model)
     folder = run(generator, planned(generator, plan, per_group, seed), out=out, settings=settings)
     print(f"{out}: {len(folder.cohort)} images")
@@ -278,7 +302,7 @@ def classify(
     from fairgen.classifiers import ClassifySettings
     from fairgen.classifiers import classify as run
     from fairgen.files.folder import read_cohort
-    from fairgen.study.config import override
+    from fairgen.study.overrides import override
 
     given = [*(assignments or ()), f"classifier={classifier}", f"reweight={str(reweight).lower()}"]
     print(
@@ -309,13 +333,14 @@ def score_fidelity(
     """
     from fairgen.engine.features import ExtractorSettings, train_extractor
     from fairgen.files.folder import read_cohort
+    from fairgen.files.synthetic import check_synthetic, method_of
     from fairgen.study.scoring import Origin
     from fairgen.study.scoring import score_fidelity as run
 
     real, made = read_cohort(cohort), read_cohort(synthetic)
+    check_synthetic(made, real)
     judge = train_extractor(real, ExtractorSettings(), out=extractor, seed=seed)
-    method = str(made.source.get("method", synthetic.name))
-    _show_rows(run(real, made, judge, Origin(method, seed=seed)), out, as_json=json_)
+    _show_rows(run(real, made, judge, Origin(method_of(made), seed=seed)), out, as_json=json_)
 
 
 @scoring.command("fairness")
@@ -327,7 +352,9 @@ def score_fairness(
     base: Annotated[
         list[Path] | None, typer.Option(help="Predictions without synthetic images.")
     ] = None,
-    method: Annotated[str, typer.Option(help="Name of the generator.")] = "real",
+    method: Annotated[
+        str | None, typer.Option(help="Name of the generator; unset, as `classify` noted it.")
+    ] = None,
     json_: AsJson = False,
     seed: Seed = 0,
 ) -> None:
@@ -335,11 +362,12 @@ def score_fairness(
 
     Example: fairgen score fairness --predictions vit/predictions.parquet --out fairness.jsonl
     """
-    from fairgen.classifiers.downstream import read_settings
+    from fairgen.classifiers.downstream import read_methods, read_settings
     from fairgen.study.scoring import Origin, score_predictions
 
     made = read_settings(predictions[0].parent)
-    origin = Origin(method, made.classifier, made.reweight, seed=seed)
+    name = method or read_methods([path.parent for path in predictions])
+    origin = Origin(name, made.classifier, made.reweight, seed=seed)
     _show_rows(
         score_predictions(predictions, origin, base=base or None),
         out,
@@ -354,7 +382,9 @@ def report(run: Path) -> None:
     Example: fairgen report runs/demo
     """
     from fairgen.report import write_report
+    from fairgen.study.stages import check_run
 
+    check_run(run)
     print(write_report(run))
 
 
@@ -364,7 +394,10 @@ def run_(
     out: Out,
     assignments: Assignments = None,
     json_: AsJson = False,
-    seed: Annotated[int | None, typer.Option("--seed", help="In place of `seeds`.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Remove what another study left in the folder.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="In place of `seeds`.", min=0)] = None,
 ) -> None:
     """Run a study, from its data to its report; repeating the command resumes.
 
@@ -375,7 +408,7 @@ def run_(
 
     logging.getLogger("fairgen").setLevel(logging.INFO)
     given = [*(assignments or ()), *([] if seed is None else [f"seeds=[{seed}]"])]
-    page = run_study(read_study(study, given), out)
+    page = run_study(read_study(study, given), out, overwrite=overwrite)
     lines = (out / "scores.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     if json_:

@@ -36,7 +36,8 @@ def toy(root, count, *, split=True, seed=0, prefix="s"):
     )
     modality = MODALITIES["skin"]
     prompts = Prompts(SCHEMA, modality.template)
-    folder = CohortFolder(root, Cohort(SCHEMA, records), prompts, modality)
+    source = {} if split else {"synthetic": True, "method": "sd"}
+    folder = CohortFolder(root, Cohort(SCHEMA, records), prompts, modality, source)
     return write_cohort(folder, lambda r: picture(r.group, seed * 10_000 + int(r.image[7:11])))
 
 

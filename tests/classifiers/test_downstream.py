@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,8 @@ from transformers import AutoModelForImageClassification, ViTConfig, ViTForImage
 from transformers import pipeline as make_pipeline
 
 from fairgen.classifiers import CLASSIFIERS, Classifier, ClassifySettings, Predictor, classify
+from fairgen.classifiers.downstream import read_method, read_methods
+from fairgen.engine import hub
 from fairgen.errors import CohortError, StudyError
 
 QUICK = ClassifySettings(
@@ -247,3 +250,53 @@ def test_a_fitted_network_is_a_predictor():
     from fairgen.classifiers.fit import NetworkPredictor
 
     assert issubclass(NetworkPredictor, Predictor)
+
+
+def test_a_set_that_is_not_generated_is_refused(cohort, synthetic, tmp_path):
+    for made in (cohort, replace(synthetic, source={"synthetic": "yes"})):
+        with pytest.raises(CohortError, match=r"is no generated set .* expected a folder written"):
+            classify(cohort, synthetic=made, settings=SHORT, out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("ratio", [float("nan"), float("inf"), -1.0])
+def test_a_ratio_is_a_finite_number_above_zero(ratio, cohort, synthetic, tmp_path):
+    with pytest.raises(StudyError, match="expected more than zero, and finite"):
+        classify(cohort, synthetic=synthetic, ratio=ratio, settings=SHORT, out=tmp_path / "x")
+
+
+def test_the_card_names_the_generator_and_folds_must_agree_on_it(
+    cohort, synthetic, predictions, tmp_path
+):
+    made = classify(cohort, synthetic=synthetic, settings=SHORT, out=str(tmp_path / "made"))
+    assert read_method(predictions.parent) == "real"
+    assert read_method(made.parent) == "sd"
+    assert read_methods([made.parent, made.parent]) == "sd"
+    with pytest.raises(StudyError, match="classifiers of different generators"):
+        read_methods([made.parent, predictions.parent])
+
+
+def test_a_card_of_an_earlier_version_asks_for_the_generators_name(tmp_path):
+    (tmp_path / "settings.json").write_text('{"synthetic": {}}')
+    assert read_method(tmp_path) == "real"
+    (tmp_path / "settings.json").write_text('{"synthetic": {"dark|rows": 3}}')
+    with pytest.raises(StudyError, match="does not name the generator; expected --method"):
+        read_method(tmp_path)
+    (tmp_path / "settings.json").write_text("garbage")
+    with pytest.raises(StudyError, match=r"settings\.json: is damaged"):
+        read_method(tmp_path)
+
+
+def test_absent_weights_are_asked_for_once_and_quietly(cohort, tmp_path, monkeypatch, caplog):
+    asked = []
+
+    def unreachable(*args, **kwargs):
+        asked.append(args)
+        raise ConnectionError("no route to the hub")
+
+    monkeypatch.setattr(hub.constants, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", unreachable)
+    settings = ClassifySettings(classifier="vit", model="nobody/nothing")
+    with pytest.raises(StudyError, match="no weights of 'nobody/nothing' on this machine"):
+        classify(cohort, settings=settings, out=tmp_path / "x")
+    assert (len(asked), caplog.text) == (1, "")

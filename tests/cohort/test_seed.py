@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairgen.cohort.seed import derive
+from fairgen.errors import StudyError
 
 
 @given(st.integers(0, 2**40), st.text(), st.lists(st.text() | st.integers(), max_size=3))
@@ -24,3 +26,8 @@ def test_seeds_differ_by_seed_purpose_and_parts():
 
 def test_a_known_seed_stays_what_it_was():
     assert derive(0, "generate", "dark|acne", 0) == 1283919135033097347
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(StudyError, match="seed: -1; expected 0 or more"):
+        derive(-1, "generate")

@@ -208,3 +208,17 @@ def test_a_fold_that_does_not_exist_is_refused(folds, fold):
 def test_fewer_subjects_than_folds_are_refused():
     with pytest.raises(CohortError, match="4 subjects for 5 folds"):
         divided(cohort_of([[0], [1], [2], [3]]), SplitSettings(folds=5))
+
+
+@pytest.mark.parametrize(
+    "fractions", [(1, 0, 0), (0, 0.5, 0.5), (-1, 1, 1), (0.5, 0.2, 0.2), (float("nan"),) * 3]
+)
+def test_settings_refuse_fractions_without_training_or_test_data(fractions):
+    with pytest.raises(ValidationError):
+        SplitSettings(fractions=fractions)
+
+
+def test_validation_data_may_be_left_out_and_folds_make_their_own_test_data():
+    assert SplitSettings(fractions=(0.8, 0, 0.2)).shares() == (0.8, 0, 0.2)
+    folds = SplitSettings(fractions=(0.8, 0.2, 0), folds=5)
+    assert folds.shares() == pytest.approx((0.64, 0.16, 0.2))

@@ -7,6 +7,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNe
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from fairgen.engine import hub
 from fairgen.engine.backbone import PARTS, embed, load_backbone, save_pipeline, tokenize
 from fairgen.errors import CheckpointError
 
@@ -77,12 +78,28 @@ def test_a_path_that_does_not_exist_is_not_taken_for_a_hub_id(tmp_path):
         load_backbone(str(tmp_path / "nowhere"))
 
 
-def test_a_hub_that_cannot_be_reached_asks_for_a_folder(monkeypatch):
-    def unreachable(*args, **kwargs):
-        raise OSError("We couldn't connect to the hub")
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_the_error_says_what_to_do(
+    monkeypatch, caplog, recwarn
+):
+    asked = []
 
-    monkeypatch.setattr(AutoencoderKL, "from_pretrained", unreachable)
-    with pytest.raises(CheckpointError, match=r"weights of 'CompVis/stable-diffusion-v1-4' are"):
+    def unreachable(*args, **kwargs):
+        asked.append(args)
+        raise ConnectionError("no route\nto the hub")
+
+    monkeypatch.setattr(hub.constants, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", unreachable)
+    with pytest.raises(CheckpointError, match=r"neither found in the cache .* nor fetched") as told:
+        load_backbone("CompVis/stable-diffusion-v1-4")
+    for part in ("'CompVis/stable-diffusion-v1-4'", "no route to the hub", "HF_HUB_OFFLINE"):
+        assert part in str(told.value)
+    assert (len(asked), caplog.text, len(recwarn)) == (1, "", 0)
+
+
+def test_without_a_network_by_wish_the_hub_is_not_asked(monkeypatch):
+    monkeypatch.setattr(hub.constants, "is_offline_mode", lambda: True)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", None)
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE is set"):
         load_backbone("CompVis/stable-diffusion-v1-4")
 
 
@@ -97,6 +114,7 @@ def test_a_hub_id_takes_the_same_path_as_a_folder(base, monkeypatch):
             return real(base, *args, **kwargs)
 
         monkeypatch.setattr(kind, name, from_hub)
+    monkeypatch.setattr(hub, "cached", lambda *_: True)
     backbone = load_backbone("someone/model")
     assert asked == {("someone/model", part) for part in PARTS}
     assert backbone.image_size == 32
@@ -171,3 +189,9 @@ def full_size():
 def test_stable_diffusion_1_4_has_its_published_number_of_parameters():
     counts = [sum(p.numel() for p in part.parameters()) for part in full_size()]
     assert counts == [123_060_480, 83_653_863, 859_520_964]
+
+
+def test_a_prompt_that_is_too_long_is_refused_in_a_short_line(base):
+    with pytest.raises(CheckpointError, match=r"\d+ tokens; expected at most") as told:
+        tokenize(load_backbone(base), ["a photograph of " + "eczema " * 200])
+    assert len(str(told.value)) < 200

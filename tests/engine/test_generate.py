@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +8,16 @@ import torch
 from PIL import Image
 
 from fairgen.cohort.plan import balanced_plan
+from fairgen.cohort.split import SplitSettings
 from fairgen.engine import generate as module
 from fairgen.engine.backbone import load_backbone
 from fairgen.engine.generate import generate, open_generator
+from fairgen.engine.pixels import stack
 from fairgen.engine.sampling import SAMPLERS, SampleSettings, sample
 from fairgen.engine.train import train
 from fairgen.errors import CheckpointError, CohortError, StudyError
 from fairgen.files.folder import read_cohort
+from fairgen.files.layout import split_folder
 from fairgen.methods import METHODS
 
 SETTINGS = SampleSettings(steps=2, guidance=2.0, batch_size=3)
@@ -156,10 +160,72 @@ def test_bad_input_is_refused_in_one_line(generator, tmp_path):
 
 
 def test_a_model_that_was_changed_is_refused(model, tmp_path):
-    import shutil
-
     copy = tmp_path / "m"
     shutil.copytree(model, copy)
     (copy / "pipeline" / "model_index.json").write_text("{}")
     with pytest.raises(CheckpointError, match="differs from what"):
         open_generator(copy)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "changed"])
+def test_a_damaged_image_of_a_finished_set_is_drawn_again(damage, generator, tmp_path, caplog):
+    whole = generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    before = contents(whole.root)
+    path = whole.path(whole.cohort.records[3])
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        middle = len(data) // 2
+        changed = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+        path.write_bytes({"empty": b"", "cut": data[:-5], "changed": changed}[damage])
+    generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    assert "1 images are missing or damaged; drawn again" in caplog.text
+    assert contents(whole.root) == before
+
+
+def test_an_empty_image_is_refused_by_whoever_reads_its_pixels(generator, tmp_path):
+    folder = generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    path = folder.path(folder.cohort.records[0])
+    path.write_bytes(b"")
+    with pytest.raises(CohortError, match=f"{path.name}: is not an image"):
+        stack(read_cohort(tmp_path / "s"), folder.cohort.records, size=16, channels=3)
+
+
+def test_a_set_that_was_split_is_not_drawn_over(generator, tmp_path):
+    generate(generator, plan_of(generator, 4), out=tmp_path / "s", settings=SETTINGS)
+    split_folder(tmp_path / "s", SplitSettings())
+    with pytest.raises(CohortError, match="was split since"):
+        generate(generator, plan_of(generator, 4), out=tmp_path / "s", settings=SETTINGS)
+
+
+def test_more_sampling_steps_than_noise_steps_are_refused_before_anything_is_written(
+    generator, tmp_path
+):
+    many = SampleSettings.model_construct(**{**SETTINGS.model_dump(), "steps": 2000})
+    with pytest.raises(StudyError, match="sampling steps: 2000; the model was trained with 1000"):
+        generate(generator, plan_of(generator), out=tmp_path / "s", settings=many)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"key": '])
+def test_a_damaged_manifest_of_a_model_is_refused_by_name(text, model, tmp_path):
+    shutil.copytree(model, tmp_path / "m")
+    (tmp_path / "m" / "manifest.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"m/manifest\.json: .*damaged"):
+        open_generator(tmp_path / "m")
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", "{}"])
+def test_a_damaged_manifest_of_a_set_is_refused_and_the_set_stays(text, generator, tmp_path):
+    generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    (tmp_path / "s" / "manifest.json").write_text(text)
+    before = contents(tmp_path / "s")
+    with pytest.raises(CohortError, match=r"manifest\.json: is damaged|another model"):
+        generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+    assert contents(tmp_path / "s") == before
+
+
+def test_paths_may_be_texts(model, tmp_path):
+    generator = open_generator(str(model))
+    folder = generate(generator, plan_of(generator, 1), out=str(tmp_path / "s"), settings=SETTINGS)
+    assert read_cohort(str(tmp_path / "s")).cohort == folder.cohort

@@ -5,13 +5,19 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from fairgen.classifiers import ClassifySettings
+from fairgen.engine import checks
 from fairgen.engine import train as module
+from fairgen.engine.extractor import ExtractorSettings
 from fairgen.engine.loop import learning_rate, other_groups
+from fairgen.engine.sampling import SampleSettings
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.tiny import TinySettings
 from fairgen.engine.train import train
-from fairgen.errors import CheckpointError, CohortError
+from fairgen.errors import CheckpointError, CohortError, MissingExtra, StudyError
 from fairgen.methods import METHODS
 
 
@@ -149,3 +155,83 @@ def test_other_groups_follow_their_rows_law():
     share = (chosen[rows == 0] == 1).float().mean().item()
     assert 0.4 < share < 0.6
     assert 0 not in chosen[rows == 0]
+
+
+def interrupted(cohort, base, quick, out, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            train(cohort, method=METHODS["sd"], base=base, out=out, settings=quick)
+
+
+def test_damaged_lines_of_a_log_are_dropped_with_a_warning(
+    cohort, base, quick, tmp_path, monkeypatch, caplog
+):
+    interrupted(cohort, base, quick, tmp_path / "m", monkeypatch)
+    log = tmp_path / "m" / "log.jsonl"
+    log.write_bytes(b"garbage\n" + log.read_bytes() + b'\xff\xfe\n[2]\n{"step": "x"}\n')
+    train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
+    assert [r["step"] for r in lines(tmp_path / "m")] == [2, 4, 6]
+    assert caplog.text.count("is damaged; dropped") == 4
+    assert "log.jsonl: line 1 is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("text", ['{"format": 1}', '{"format": 1, "files": []}', "[]"])
+def test_a_checkpoint_that_does_not_describe_itself_is_passed_over(
+    text, cohort, base, quick, tmp_path, monkeypatch, caplog
+):
+    interrupted(cohort, base, quick, tmp_path / "m", monkeypatch)
+    (tmp_path / "m" / "checkpoints" / "step-000004" / "state.json").write_text(text)
+    train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
+    assert "state.json" in caplog.text
+    assert [r["step"] for r in lines(tmp_path / "m")] == [2, 4, 6]
+
+
+def test_a_folder_of_other_things_is_not_trained_into(cohort, base, quick, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    for out, named in ((cohort.root, "cohort.json"), (tmp_path, "a.png")):
+        before = sorted(p.name for p in out.iterdir())
+        with pytest.raises(CheckpointError, match=f"is no training .it holds '{named}'"):
+            train(cohort, method=METHODS["sd"], base=base, out=out, settings=quick)
+        assert sorted(p.name for p in out.iterdir()) == before
+
+
+def test_a_damaged_manifest_is_not_trained_over(cohort, base, quick, tmp_path):
+    (tmp_path / "manifest.json").write_text("not json")
+    with pytest.raises(CheckpointError, match=r"manifest\.json: is damaged"):
+        train(cohort, method=METHODS["sd"], base=base, out=tmp_path, settings=quick)
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_made(
+    cohort, base, quick, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    asked = quick.model_copy(update={"tracker": "wandb"})
+    with pytest.raises(MissingExtra, match="tracker: wandb is not installed"):
+        train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=asked)
+    assert not (tmp_path / "m").exists()
+
+
+def test_settings_that_base_or_machine_cannot_serve_are_refused(
+    cohort, base, quick, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for change, message in (
+        ({"size": 30}, "size: 30; the base shrinks images by 4"),
+        ({"mixed_precision": "fp16"}, "fp16 needs a GPU"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m",
+                  settings=quick.model_copy(update=change))  # fmt: skip
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_numbers_that_are_not_finite_are_refused(value):
+    for settings, key in (
+        (TrainSettings, "learning_rate"), (SampleSettings, "guidance"),
+        (TinySettings, "colour_weight"), (ClassifySettings, "weight_decay"),
+        (ExtractorSettings, "weight_decay"),
+    ):  # fmt: skip
+        with pytest.raises(ValidationError, match="finite"):
+            settings.model_validate({key: value})

@@ -7,7 +7,7 @@ from PIL import Image
 from fairgen.cohort.audit import AuditSettings
 from fairgen.cohort.split import SplitSettings
 from fairgen.errors import CohortError
-from fairgen.files.facts import audit_folder, image_facts
+from fairgen.files.facts import audit_any, audit_folder, image_facts
 from fairgen.files.image import write_image
 from fairgen.files.layout import split_folder
 
@@ -96,3 +96,13 @@ def test_an_audit_repeats_the_waiver(make_folder):
     root = make_folder(source={"subject_waiver": "lesion ids only"}).root
     texts = audit_folder(root).findings()
     assert "subjects cannot be told apart: lesion ids only" in texts
+
+
+def test_an_audit_takes_a_path_a_text_a_folder_or_rows(make_folder):
+    folder = make_folder()
+    whole = audit_folder(folder.root)
+    for given in (folder.root, str(folder.root), folder):
+        assert audit_any(given) == whole
+    assert whole.checked == len(folder.cohort)
+    rows = audit_any(folder.cohort, AuditSettings(tiny=1))
+    assert (rows.checked, rows.parts[0].images) == (0, len(folder.cohort))

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from fairgen.errors import CohortError
-from fairgen.files.image import png_bytes, read_image, write_image
+from fairgen.files.image import is_whole, png_bytes, read_image, write_image
 
 
 def gradient(height, width, channels=3):
@@ -165,3 +165,19 @@ def test_impossible_wishes_are_refused(tmp_path):
         read_image(tmp_path / "a.png", channels=2)
     with pytest.raises(ValueError, match="size 0"):
         read_image(tmp_path / "a.png", size=0)
+
+
+def test_a_file_is_whole_unless_missing_empty_cut_or_changed(tmp_path):
+    path = tmp_path / "a.png"
+    write_image(
+        path, np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8), text={"a": "b"}
+    )
+    data = path.read_bytes()
+    assert is_whole(path)
+    for broken in (b"", b"text", data[:-12], data[:-1], data[:40],
+                   *(data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :]
+                     for i in range(8, len(data), 7))):  # fmt: skip
+        path.write_bytes(broken)
+        assert not is_whole(path)
+    path.unlink()
+    assert not is_whole(path)

@@ -1,9 +1,11 @@
 import gc
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fairgen.cohort.cohort import SPLITS
 from fairgen.cohort.split import SplitSettings, split_cohort
@@ -210,3 +212,20 @@ def test_the_datasets_library_sees_the_splits(make_folder, tmp_path):
     record = found.cohort.part("test").records[0]
     assert first["subject_id"] == record.subject
     assert np.array_equal(np.asarray(first["image"]), read_image(found.path(record)))
+
+
+def test_shares_that_are_missed_by_far_are_told(make_folder, caplog):
+    split_folder(make_folder().root, SplitSettings(fractions=(0.2, 0.1, 0.7)))
+    assert re.search(r"\d+ % of the images are in 'test', asked for 70 %", caplog.text)
+
+
+def test_shares_that_are_met_are_not_told(make_folder, caplog):
+    split_folder(make_folder(subjects=48).root, SplitSettings(fractions=(0.5, 0.25, 0.25)))
+    assert caplog.text == ""
+
+
+def test_wrong_fractions_are_refused_though_the_cohort_is_split_already(make_folder):
+    root = make_folder().root
+    split_folder(root, SplitSettings(fractions=(0.5, 0.25, 0.25)))
+    with pytest.raises(ValidationError, match="expected three shares that sum to 1"):
+        split_folder(root, SplitSettings(fractions=(-1, 1, 1)))

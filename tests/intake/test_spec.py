@@ -2,7 +2,13 @@ import pytest
 from pydantic import ValidationError
 
 from fairgen.errors import StudyError
-from fairgen.intake.spec import AttributeColumn, LabelColumn, parse_attribute, parse_label
+from fairgen.intake.spec import (
+    AttributeColumn,
+    LabelColumn,
+    parse_attribute,
+    parse_attributes,
+    parse_label,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,9 @@ def test_unknown_settings_are_refused(make_spec):
         make_spec(subjects="patient")
     with pytest.raises(ValidationError):
         make_spec(missing="ignore")
+
+
+def test_two_attributes_of_one_name_are_refused():
+    assert list(parse_attributes(["sex", "age=years"])) == ["sex", "age"]
+    with pytest.raises(StudyError, match="attribute 'sex=patient': 'sex' is named twice"):
+        parse_attributes(["sex", "sex=patient"])

@@ -361,3 +361,26 @@ def test_a_table_without_rows_is_refused(make_spec, tmp_path):
     (tmp_path / "table.csv").write_text("file,patient,tone,dx\n")
     with pytest.raises(CohortError, match="has no rows"):
         import_table(tmp_path / "table.csv", out=tmp_path / "out", spec=make_spec())
+
+
+def test_one_column_is_not_both_attribute_and_label(bring):
+    with pytest.raises(StudyError, match="'sex' and label 'finding' are both column 'dx'"):
+        bring(attributes=dict([parse_attribute("sex=dx")]), label=parse_label("finding=dx"))
+
+
+def test_one_column_may_hold_both_where_values_are_listed_by_level(bring):
+    found = bring(
+        attributes=dict([parse_attribute("kind=dx:dark=BCC;light=NV")]),
+        label=parse_label("finding=dx:bad=BCC;good=NV"),
+    )
+    assert by_key(found)["dark|bad"] == 8
+
+
+def test_an_unknown_encoding_is_answered_with_the_usual_ones(bring):
+    with pytest.raises(CohortError, match="unknown encoding 'klingon'; expected utf-8, latin-1"):
+        bring(encoding="klingon")
+
+
+def test_paths_of_table_and_cohort_may_be_texts(make_table, make_spec, tmp_path):
+    found = import_table(str(make_table()), out=str(tmp_path / "out"), spec=make_spec())
+    assert found.root == tmp_path / "out"

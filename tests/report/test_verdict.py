@@ -143,5 +143,5 @@ def test_the_anatomy_of_a_phantom_is_part_of_the_verdict():
         for m, v in (("sd", 0.4), ("fairgen", 0.6))
     ]
     (found,) = findings(Scores(tuple(rows)), ["sd", "fairgen"], [])
-    assert found.figure.startswith("Phenotype fit")
+    assert found.figure.startswith("Anatomy fits the prompt")
     assert found.words == "higher than sd, intervals do not overlap, one seed"

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fairgen.cohort.cohort import Cohort, Record
 from fairgen.cohort.schema import Attribute, Schema
 from fairgen.engine.extractor import ExtractorSettings
 from fairgen.engine.features import train_extractor
-from fairgen.errors import StudyError
+from fairgen.errors import CohortError, StudyError
 from fairgen.files.folder import CohortFolder, write_cohort
 from fairgen.metrics import DIRECTIONS, direction
 from fairgen.modalities import MODALITIES, Prompts
@@ -49,7 +50,9 @@ def toy(root, *, split=True, seed=0, dim=0.0):
         for i in range(240)
     )
     kind = MODALITIES["skin"]
-    folder = CohortFolder(root, Cohort(SCHEMA, records), Prompts(SCHEMA, kind.template), kind)
+    source = {} if split else {"synthetic": True, "method": "sd"}
+    prompts = Prompts(SCHEMA, kind.template)
+    folder = CohortFolder(root, Cohort(SCHEMA, records), prompts, kind, source)
     return write_cohort(folder, lambda r: picture(r.group, seed * 1000 + int(r.image[7:10]), dim))
 
 
@@ -144,7 +147,7 @@ def test_a_base_on_other_images_is_refused(folder, tmp_path):
 def test_the_size_is_matched_over_all_sets_and_subgroups(folder, synthetic, extractor):
     assert fidelity_size(folder, [synthetic], extractor) == 24
     few = synthetic.cohort.select(lambda r: r.group.subgroup == "light" or int(r.image[7:10]) < 40)
-    smaller = CohortFolder(synthetic.root, few, synthetic.prompts, synthetic.modality)
+    smaller = replace(synthetic, cohort=few)
     counts = few.subgroup_counts()
     assert fidelity_size(folder, [synthetic, smaller], extractor) == min(24, counts["dark"])
 
@@ -190,7 +193,7 @@ def test_a_round_trip_that_loses_nothing_is_as_near_as_real_images(folder, extra
 
 def test_too_few_images_for_the_features_are_missing_with_the_reason(folder, synthetic, extractor):
     dark = synthetic.cohort.select(lambda r: r.group.subgroup == "light" or int(r.image[7:10]) < 4)
-    few = CohortFolder(synthetic.root, dark, synthetic.prompts, synthetic.modality)
+    few = replace(synthetic, cohort=dark)
     found = by_key(score_fidelity(folder, few, extractor, Origin("sd"), replicates=20))
     assert found["fid_indomain", "dark"]["value"] is None
     assert found["fid_indomain", "dark"]["reason"].startswith("4 images of dark")
@@ -207,3 +210,18 @@ def test_every_metric_in_the_rows_has_a_direction(folder, synthetic, extractor, 
     assert seen == set(DIRECTIONS) - oracle - {"anatomy_distance", "wasserstein"}
     assert all(row["direction"] == direction(row["metric"]) for row in rows)
     assert not any(isinstance(r["value"], float) and math.isnan(r["value"]) for r in rows)
+
+
+def test_real_images_are_not_scored_as_generated_ones(folder, extractor):
+    with pytest.raises(CohortError, match="is no generated set"):
+        score_fidelity(folder, folder, extractor, Origin("sd"))
+
+
+def test_a_set_of_other_groups_is_refused_with_the_difference(folder, synthetic, extractor):
+    levels = Schema((Attribute("tone", ("dark", "pale")),), SCHEMA.label)
+    name = Schema((Attribute("sex", ("dark", "light")),), SCHEMA.label)
+    for schema, message in ((levels, "tone: dark, pale in place of dark, light"),
+                            (name, "'sex' in place of 'tone'")):  # fmt: skip
+        other = replace(synthetic, cohort=Cohort(schema, ()))
+        with pytest.raises(CohortError, match=f"other groups than .*{message}"):
+            score_fidelity(folder, other, extractor, Origin("sd"))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 Log = Callable[[Mapping[str, object]], None]
 
 
-class ClassifySettings(BaseModel, extra="forbid", frozen=True):
+class ClassifySettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Sets a downstream classifier and its training.
 
     The number of optimisation steps is the same with and without synthetic images, so that neither

@@ -3,6 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from fairgen.classifiers.classifier import Classifier, ClassifySettings
 from fairgen.classifiers.members import find_classifier
@@ -18,6 +21,8 @@ from fairgen.errors import StudyError
 from fairgen.files.atomic import fresh_folder, write_json, write_text
 from fairgen.files.digest import value_digest
 from fairgen.files.folder import CohortFolder
+from fairgen.files.mapping import read_mapping
+from fairgen.files.synthetic import method_of
 
 PREDICTIONS, SETTINGS, LOG, MODEL = "predictions.parquet", "settings.json", "log.jsonl", "model"
 
@@ -28,7 +33,7 @@ def classify(
     synthetic: CohortFolder | None = None,
     ratio: float | None = None,
     settings: ClassifySettings | None = None,
-    out: Path,
+    out: str | Path,
     seed: int = 0,
 ) -> Path:
     """Train a classifier, and write what it predicts for validation and test images.
@@ -46,10 +51,12 @@ def classify(
         Path of ``predictions.parquet``.
 
     Raises:
-        CohortError: If the cohort is not split or an image cannot be read.
+        CohortError: If the cohort is not split, the synthetic set is not generated or of other
+            groups, or an image cannot be read.
         StudyError: If a setting is wrong, synthetic images are missing or too few, or ``out`` holds
             something else.
     """
+    out = Path(out)
     classifier, resolved = _resolved(settings or ClassifySettings(), folder)
     train = _training(folder, synthetic, ratio, resolved, seed)
     valid, test = split_source(folder, "valid"), split_source(folder, "test")
@@ -67,7 +74,9 @@ def classify(
         (partial / MODEL).mkdir()
         predictor.save(partial / MODEL)
         card = _card(classifier, resolved, folder, train)
-        write_json(partial / SETTINGS, card | {"key": key, "seed": seed, "ratio": ratio})
+        method = "real" if synthetic is None else method_of(synthetic)
+        about = {"method": method, "key": key, "seed": seed, "ratio": ratio}
+        write_json(partial / SETTINGS, card | about)
     return out / PREDICTIONS
 
 
@@ -79,10 +88,42 @@ def read_settings(folder: Path) -> ClassifySettings:
     """
     path = folder / SETTINGS
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return ClassifySettings.model_validate(content["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return ClassifySettings.model_validate(_read(path)["settings"])
+    except (KeyError, ValidationError) as error:
         raise StudyError(f"{path}: describes no classifier; expected one of `classify`") from error
+
+
+def read_method(folder: Path) -> str:
+    """Return what the classifier in a folder learned from: ``real``, or a generator's name.
+
+    Raises:
+        StudyError: If the folder holds no classifier, or one of an earlier version that does not
+            say which generator made its synthetic images.
+    """
+    path = folder / SETTINGS
+    found = _read(path)
+    if "method" in found:
+        return str(found["method"])
+    if found.get("synthetic"):
+        raise StudyError(f"{path}: does not name the generator; expected --method NAME")
+    return "real"
+
+
+def read_methods(folders: Sequence[Path]) -> str:
+    """Return what the classifiers of several folds learned from, which must be one thing.
+
+    Raises:
+        StudyError: If a folder holds no classifier, or they learned from different generators.
+    """
+    found = {str(folder): read_method(folder) for folder in folders}
+    if len(set(found.values())) != 1:
+        named = ", ".join(f"{folder}: {name}" for folder, name in found.items())
+        raise StudyError(f"classifiers of different generators ({named}); expected one generator")
+    return next(iter(found.values()))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_mapping(path, StudyError, "a folder written by `fairgen classify`")
 
 
 def _resolved(
@@ -117,11 +158,7 @@ def _done(out: Path, key: str) -> bool:
     """
     if not (out / SETTINGS).is_file():
         return False
-    try:
-        found = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{out / SETTINGS}: cannot be read; remove the folder") from error
-    if not isinstance(found, dict) or found.get("key") != key:
+    if _read(out / SETTINGS).get("key") != key:
         raise StudyError(
             f"{out}: holds a classifier of other settings or images; expected a new folder"
         )

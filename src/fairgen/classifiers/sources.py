@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from fairgen.cohort.seed import derive
 from fairgen.engine.pixels import records_digest, stack
 from fairgen.errors import StudyError
 from fairgen.files.folder import CohortFolder
+from fairgen.files.synthetic import check_synthetic
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,14 @@ def synthetic_source(
         seed: Decides which images of a group come first.
 
     Raises:
-        StudyError: If the groups differ from the cohort's, the ratio is not positive, or a group
-            has too few images.
+        CohortError: If the set is not generated, or its groups differ from the cohort's.
+        StudyError: If the ratio is not a positive number, or a group has too few images.
     """
-    if synthetic.cohort.schema != folder.cohort.schema:
-        raise StudyError(f"{synthetic.root}: other groups than {folder.root}; expected the same")
+    check_synthetic(synthetic, folder)
     if ratio is None:
         return Source(synthetic, synthetic.cohort.records)
-    if ratio <= 0:
-        raise StudyError(f"ratio: {ratio}; expected more than zero")
+    if not (isfinite(ratio) and ratio > 0):
+        raise StudyError(f"ratio: {ratio}; expected more than zero, and finite")
     groups = synthetic.cohort.schema.groups()
     total = round(ratio * len(folder.cohort.part("train")))
     chosen: list[Record] = []

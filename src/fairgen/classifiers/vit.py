@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 from transformers import (
@@ -16,7 +19,10 @@ from transformers import (
 from fairgen.classifiers.classifier import ClassifySettings, Lesson, Log, Task
 from fairgen.classifiers.fit import NetworkPredictor, fit_network
 from fairgen.cohort.seed import derive
-from fairgen.errors import StudyError
+from fairgen.engine.hub import fetched
+from fairgen.errors import CheckpointError, StudyError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -114,25 +120,35 @@ def pretrained(task: Task, settings: ClassifySettings) -> PreTrainedModel:
     Raises:
         StudyError: If the weights are not at hand.
     """
-    try:
-        return AutoModelForImageClassification.from_pretrained(
-            settings.model,
-            id2label=dict(enumerate(task.classes)),
-            label2id={name: i for i, name in enumerate(task.classes)},
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, ValueError) as error:
-        raise _absent(settings.model) from error
+    head = {
+        "id2label": dict(enumerate(task.classes)),
+        "label2id": {name: i for i, name in enumerate(task.classes)},
+        "ignore_mismatched_sizes": True,
+    }
+    return _fetched(
+        settings.model, partial(AutoModelForImageClassification.from_pretrained, **head)
+    )
 
 
 def _config(model: str) -> PretrainedConfig:
-    try:
-        config = AutoConfig.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise _absent(model) from error
+    config = _fetched(model, AutoConfig.from_pretrained)
     if not isinstance(getattr(config, "image_size", None), int):
         raise StudyError(f"classify.model: '{model}' is no image classifier with a fixed size")
     return config
+
+
+def _fetched(model: str, load: Callable[..., T]) -> T:
+    """Return what is loaded from a local folder or from the hub.
+
+    Raises:
+        StudyError: If the weights are not at hand.
+    """
+    try:
+        if Path(model).is_dir():
+            return load(model)
+        return fetched(model, "config.json", lambda local: load(model, local_files_only=local))
+    except (OSError, ValueError, CheckpointError) as error:
+        raise _absent(model) from error
 
 
 def _absent(model: str) -> StudyError:

@@ -18,11 +18,12 @@ PASSES = 10
 LEAST_GAIN = 1e-9
 
 
-class SplitSettings(BaseModel, extra="forbid", frozen=True):
+class SplitSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Says how to divide a cohort.
 
     Attributes:
-        fractions: Shares of training, validation and test images; they sum to 1.
+        fractions: Shares of training, validation and test images; they sum to 1. Those of training
+            and test are above zero, except that with folds the test share is not read.
         seed: Decides between subjects that are equally suitable.
         folds: Number of folds for cross-validation; 0 for one split. With folds, each is the test
             data once, and only the ratio of the first two fractions counts.
@@ -41,6 +42,25 @@ class SplitSettings(BaseModel, extra="forbid", frozen=True):
                 f"fold {self.fold} of {self.folds}; expected 2 or more folds, counted from zero"
             )
         return self
+
+    @model_validator(mode="after")
+    def _fractions_are_shares(self) -> "SplitSettings":
+        train, _, test = self.fractions
+        whole = isclose(sum(self.fractions), 1.0, abs_tol=1e-6)
+        if not whole or min(self.fractions) < 0 or train == 0 or (test == 0 and not self.folds):
+            raise ValueError(
+                f"fractions {', '.join(map(str, self.fractions))}; expected three shares that sum "
+                "to 1, those of training and test above 0"
+            )
+        return self
+
+    def shares(self) -> Fractions:
+        """Return the shares of training, validation and test images, folds reckoned in."""
+        if not self.folds:
+            return self.fractions
+        train, valid, _ = self.fractions
+        rest = (1 - 1 / self.folds) / (train + valid)
+        return (train * rest, valid * rest, 1 / self.folds)
 
 
 @dataclass(frozen=True)

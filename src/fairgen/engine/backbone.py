@@ -17,11 +17,13 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from fairgen.engine.hub import UNREADABLE, fetched
 from fairgen.errors import CheckpointError
 from fairgen.files.atomic import write_json
 
 disable_progress_bar()  # our own bars are enough
 
+SHOWN = 60  # characters of a prompt that a message repeats
 TINY = Path(__file__).parent.parent / "assets" / "tiny-base"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PARTS = {
@@ -71,15 +73,29 @@ def load_backbone(base: str) -> Backbone:
         CheckpointError: If the folder lacks a part, a part cannot be read, or the hub cannot be
             reached.
     """
+    check_base(base)
+    folder = TINY if base == "tiny" else Path(base)
+    if folder.is_dir():
+        with _load_errors(str(folder)):
+            return _load(str(folder))
+    return _load_from_hub(base)
+
+
+def check_base(base: str) -> None:
+    """Raise unless a base may exist: a folder of a pipeline, ``tiny``, or the form of a hub id.
+
+    Reads no weights and asks no network, so that a mistake is told before work begins.
+
+    Raises:
+        CheckpointError: If not.
+    """
     folder = TINY if base == "tiny" else Path(base)
     if folder.is_dir():
         _check_folder(folder)
-        return _load(str(folder), local=True)
-    if _looks_like_path(base):
+    elif _looks_like_path(base):
         raise CheckpointError(
             f"{base}: no such folder; expected a diffusers pipeline folder, 'tiny' or a hub id"
         )
-    return _load(base, local=False)
 
 
 def _looks_like_path(base: str) -> bool:
@@ -102,41 +118,41 @@ def _check_folder(folder: Path) -> None:
             raise CheckpointError(f"{folder / part}: lacks {file}")
 
 
-def _load(base: str, *, local: bool) -> Backbone:
-    weights: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32}
-    with _load_errors(base, local=local):
-        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", **weights)
-        unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", **weights)
-        for part in (vae, unet):
-            part.register_to_config(_name_or_path="")  # saved folders should not name this one
-        return Backbone(
-            tokenizer=CLIPTokenizer.from_pretrained(base, subfolder="tokenizer"),
-            text_encoder=CLIPTextModel.from_pretrained(base, subfolder="text_encoder", **weights),
-            vae=vae,
-            unet=unet,
-            scheduler=_scheduler(base),
-        )
+def _load_from_hub(base: str) -> Backbone:
+    """Return a model of the hub, from the cache if it is there whole."""
+    with _load_errors(base):
+        return fetched(base, "model_index.json", lambda local: _load(base, local_files_only=local))
 
 
-def _scheduler(base: str) -> DDPMScheduler:
+def _load(base: str, **how: bool) -> Backbone:
+    weights: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32, **how}
+    vae = AutoencoderKL.from_pretrained(base, subfolder="vae", **weights)
+    unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", **weights)
+    for part in (vae, unet):
+        part.register_to_config(_name_or_path="")  # saved folders should not name this one
+    return Backbone(
+        tokenizer=CLIPTokenizer.from_pretrained(base, subfolder="tokenizer", **how),
+        text_encoder=CLIPTextModel.from_pretrained(base, subfolder="text_encoder", **weights),
+        vae=vae,
+        unet=unet,
+        scheduler=_scheduler(base, **how),
+    )
+
+
+def _scheduler(base: str, **how: bool) -> DDPMScheduler:
     """Return the noise schedule for training, whichever sampler the folder names."""
-    config = DDPMScheduler.load_config(base, subfolder="scheduler")
+    config = DDPMScheduler.load_config(base, subfolder="scheduler", **how)
     known = inspect.signature(DDPMScheduler.__init__).parameters
     return DDPMScheduler.from_config({k: v for k, v in config.items() if k in known})
 
 
 @contextmanager
-def _load_errors(base: str, *, local: bool) -> Iterator[None]:
+def _load_errors(base: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        if local:
-            raise CheckpointError(f"{base}: cannot be loaded ({reason})") from error
-        raise CheckpointError(
-            f"weights of '{base}' are needed; download them on a machine with access and give the "
-            f"folder ({reason})"
-        ) from error
+        raise CheckpointError(f"{base}: cannot be loaded ({reason})") from error
 
 
 def save_pipeline(backbone: Backbone, out: Path) -> None:
@@ -179,8 +195,10 @@ def tokenize(backbone: Backbone, prompts: Sequence[str]) -> Int[Tensor, "rows le
     ids = backbone.tokenizer(list(prompts), truncation=False)["input_ids"]
     for prompt, own in zip(prompts, ids, strict=True):
         if len(own) > length:
+            shown = prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."
             raise CheckpointError(
-                f"prompt '{prompt}': {len(own)} tokens; expected at most {length}; shorten it"
+                f"prompt '{shown}': {len(own)} tokens; expected at most {length}; "
+                "shorten its levels, or give words for them"
             )
     pad = backbone.tokenizer.pad_token_id
     return torch.tensor([[*own, *[pad] * (length - len(own))] for own in ids]).long()

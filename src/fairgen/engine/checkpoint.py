@@ -89,8 +89,7 @@ def _read(path: Path, key: str) -> Checkpoint:
         state = json.loads((path / "state.json").read_text())
     except (OSError, ValueError) as error:
         raise _TornError(f"state.json cannot be read ({error})") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise _TornError(f"format is not {FORMAT}")
+    _check_state(state)
     for name, digest in state["files"].items():
         if not (path / name).is_file() or file_digest(path / name) != digest:
             raise _TornError(f"{name} is missing or damaged")
@@ -101,6 +100,20 @@ def _read(path: Path, key: str) -> Checkpoint:
         )
     tensors = {Path(n).stem: load_file(path / n) for n in state["files"]}
     return Checkpoint(state["step"], key, tensors, state["values"])
+
+
+def _check_state(state: object) -> None:
+    """Raise unless ``state.json`` holds what a checkpoint must say about itself.
+
+    Raises:
+        _TornError: If not.
+    """
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise _TornError(f"state.json: format is not {FORMAT}")
+    kinds = {"step": int, "key": str, "values": dict, "files": dict}
+    for name, kind in kinds.items():
+        if not isinstance(state.get(name), kind):
+            raise _TornError(f"state.json: '{name}' is missing or wrong")
 
 
 def _steps(folder: Path) -> list[Path]:

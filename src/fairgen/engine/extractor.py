@@ -26,7 +26,7 @@ WEIGHTS, CARD = "extractor.safetensors", "extractor.json"
 CHUNK = 256
 
 
-class ExtractorSettings(BaseModel, extra="forbid", frozen=True):
+class ExtractorSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Sets the training of the feature extractor.
 
     Attributes:
@@ -148,7 +148,7 @@ def save_extractor(extractor: Extractor, out: Path) -> None:
         write_json(partial / CARD, extractor.card.model_dump(mode="json"))
 
 
-def load_extractor(folder: Path) -> Extractor:
+def load_extractor(folder: str | Path) -> Extractor:
     """Return a saved extractor.
 
     Args:
@@ -157,6 +157,7 @@ def load_extractor(folder: Path) -> Extractor:
     Raises:
         CheckpointError: If it is missing, damaged or of another format.
     """
+    folder = Path(folder)
     card = _read_card(folder / CARD)
     network = build_network(card)
     try:

@@ -45,7 +45,7 @@ __all__ = ["Extractor", "ExtractorSettings", "load_extractor", "train_extractor"
 
 
 def train_extractor(
-    folder: CohortFolder, settings: ExtractorSettings, *, out: Path, seed: int = 0
+    folder: CohortFolder, settings: ExtractorSettings, *, out: str | Path, seed: int = 0
 ) -> Extractor:
     """Train the extractor on the training split and save it; repeating the call loads it.
 
@@ -61,6 +61,7 @@ def train_extractor(
         CheckpointError: If ``out`` holds an extractor of other settings or images.
         StudyError: If ``out`` cannot be written.
     """
+    out = Path(out)
     card = _card(folder, settings, seed)
     if (out / CARD).exists():
         found = load_extractor(out)

@@ -1,6 +1,5 @@
 """Draw a planned set of images from a model; finished only when every planned image exists."""
 
-import json
 import logging
 import re
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from pydantic import BaseModel, ValidationError
 
 from fairgen import __version__
 from fairgen.cohort.cohort import Cohort, Record
@@ -19,13 +19,15 @@ from fairgen.cohort.plan import plan as make_plan
 from fairgen.cohort.schema import Group
 from fairgen.engine.backbone import Backbone, load_backbone
 from fairgen.engine.progress import progress_bar
-from fairgen.engine.sampling import SampleSettings, find_sampler, sample
+from fairgen.engine.sampling import SampleSettings, check_steps, find_sampler, sample
 from fairgen.errors import CheckpointError, CohortError, StudyError
 from fairgen.files.atomic import write_json
-from fairgen.files.card import Card
+from fairgen.files.card import NAME as CARD
+from fairgen.files.card import Card, first_problem, read_card
 from fairgen.files.digest import folder_digest, value_digest
 from fairgen.files.folder import CohortFolder, read_cohort, write_tables
-from fairgen.files.image import write_image
+from fairgen.files.image import is_whole, write_image
+from fairgen.files.mapping import read_mapping
 from fairgen.modalities.modality import Modality, Prompts, find_modality
 
 logger = logging.getLogger(__name__)
@@ -53,26 +55,54 @@ class Generator:
     manifest: dict[str, Any]
 
 
-def open_generator(model: Path) -> Generator:
+class Manifest(BaseModel, extra="ignore", frozen=True):
+    """Lists what a training's ``manifest.json`` must hold to draw from its model.
+
+    Attributes:
+        pipeline_digest: Digest of the pipeline folder.
+        method: The method; its ``name`` is one of ``METHODS``.
+        preferences: Where preferences came from.
+        seed: Seed of the training.
+        source: Where the training images come from.
+        cohort: Groups and wording.
+        counts: Training images of each group's key.
+    """
+
+    pipeline_digest: str
+    method: dict[str, Any]
+    preferences: str
+    seed: int
+    source: dict[str, Any]
+    cohort: Card
+    counts: dict[str, int]
+
+
+def open_generator(model: str | Path) -> Generator:
     """Return the finished training in a folder written by ``train``.
 
     Raises:
-        CheckpointError: If the folder holds no finished training, or was changed since.
+        CheckpointError: If the folder holds no finished training, its manifest is damaged, or the
+            pipeline was changed since.
     """
+    model = Path(model)
     path = model / MANIFEST
     if not path.is_file():
         raise CheckpointError(
             f"{model}: no {MANIFEST}; expected a folder written by `fairgen train` that finished"
         )
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    content = read_mapping(path, CheckpointError, "the manifest that `fairgen train` wrote")
+    try:
+        found = Manifest.model_validate(content)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: is damaged: {first_problem(error)}") from error
     digest = folder_digest(model / "pipeline")
-    if digest != manifest["pipeline_digest"]:
+    if digest != found.pipeline_digest:
         raise CheckpointError(f"{model}/pipeline: differs from what {MANIFEST} says was written")
-    card = Card.model_validate(manifest["cohort"])
+    card = found.cohort
     prompts = Prompts(card.schema_of_groups(), card.prompt.template, card.prompt.words)
-    counts = {prompts.schema.group(k): n for k, n in manifest["counts"].items()}
+    counts = {prompts.schema.group(k): n for k, n in found.counts.items()}
     modality = find_modality(card.modality)
-    return Generator(model / "pipeline", digest, prompts, modality, counts, manifest)
+    return Generator(model / "pipeline", digest, prompts, modality, counts, content)
 
 
 def planned(generator: Generator, plan: str | None, per_group: int | None, seed: int) -> Plan:
@@ -100,12 +130,12 @@ def planned(generator: Generator, plan: str | None, per_group: int | None, seed:
 
 
 def generate(
-    generator: Generator, plan: Plan, *, out: Path, settings: SampleSettings
+    generator: Generator, plan: Plan, *, out: str | Path, settings: SampleSettings
 ) -> CohortFolder:
     """Draw every image of a plan into a cohort folder.
 
-    Repeating the call draws only what is missing, in the same batches, so that an interrupted and
-    an uninterrupted run write the same files.
+    Repeating the call draws only what is missing or damaged, in the same batches, so that an
+    interrupted and an uninterrupted run write the same files.
 
     Args:
         generator: A finished training.
@@ -114,24 +144,39 @@ def generate(
         settings: Sampler, steps, guidance, batch size.
 
     Raises:
-        CohortError: If the plan is empty, or ``out`` holds another set.
-        StudyError: If the sampler is unknown or a file cannot be written.
+        CohortError: If the plan is empty, or ``out`` holds another set, or one that was split.
+        StudyError: If the sampler is unknown, has more steps than the model's noise schedule, or a
+            file cannot be written.
     """
+    out = Path(out)
     if not plan.items:
         raise CohortError("the plan holds no image; expected at least one")
     find_sampler(settings.sampler)
+    check_steps(settings, _horizon(generator))
     manifest = _describe(generator, plan, settings)
-    if _state(out, manifest["key"]) == "finished":
+    state, lacking = _state(out, manifest["key"]), _lacking(generator, plan, out)
+    if state == "finished" and not lacking:
         logger.info("%s: finished already", out)
-    else:
-        write_json(out / MANIFEST, {**manifest, "finished": False})
-        _draw(generator, plan, out, settings)
-    missing = [i for i in plan.items if not _file(out, generator, i).is_file()]
-    if missing:
-        raise CohortError(f"{out}: {len(missing)} planned images are missing")
+        return read_cohort(out)
+    if state == "finished":
+        logger.warning("%s: %d images are missing or damaged; drawn again", out, len(lacking))
+    write_json(out / MANIFEST, {**manifest, "finished": False})
+    _draw(generator, plan, out, settings, lacking)
     write_tables(_folder(generator, plan, out, settings))
     write_json(out / MANIFEST, {**manifest, "finished": True})
     return read_cohort(out)
+
+
+def _horizon(generator: Generator) -> int:
+    """Return the number of noise steps that the model was trained with."""
+    path = generator.pipeline / "scheduler" / "scheduler_config.json"
+    config = read_mapping(path, CheckpointError, "a scheduler of diffusers")
+    return int(config.get("num_train_timesteps", 1000))
+
+
+def _lacking(generator: Generator, plan: Plan, out: Path) -> frozenset[Item]:
+    """Return the planned images that are missing, empty or damaged."""
+    return frozenset(i for i in plan.items if not is_whole(_file(out, generator, i)))
 
 
 def _describe(generator: Generator, plan: Plan, settings: SampleSettings) -> dict[str, Any]:
@@ -152,26 +197,35 @@ def _state(out: Path, key: str) -> str:
     """Return whether ``out`` is new, begun or finished.
 
     Raises:
-        CohortError: If it holds something else.
+        CohortError: If it holds something else, or a set that was split since.
     """
     path = out / MANIFEST
     if not path.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise CohortError(f"{out}: exists and is no synthetic set; give another --out")
         return "new"
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_mapping(path, CohortError, "the manifest of a synthetic set, or another --out")
     if found.get("key") != key:
         raise CohortError(
             f"{out}: holds a set with another model, plan or settings; give another --out"
         )
-    return "finished" if found["finished"] else "begun"
+    if (out / CARD).is_file() and read_card(out).layout != "flat":
+        raise CohortError(f"{out}: the set was split since it was drawn; give another --out")
+    return "finished" if found.get("finished") is True else "begun"
 
 
-def _draw(generator: Generator, plan: Plan, out: Path, settings: SampleSettings) -> None:
+def _draw(
+    generator: Generator,
+    plan: Plan,
+    out: Path,
+    settings: SampleSettings,
+    lacking: frozenset[Item],
+) -> None:
+    """Draw the batches that lack an image."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = settings.batch_size
     batches = [plan.items[i : i + size] for i in range(0, len(plan), size)]
-    wanted = [b for b in batches if not all(_file(out, generator, i).is_file() for i in b)]
+    wanted = [b for b in batches if not lacking.isdisjoint(b)]
     if not wanted:
         return
     backbone = load_backbone(str(generator.pipeline))

@@ -30,7 +30,7 @@ SAMPLERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 )
 
 
-class SampleSettings(BaseModel, extra="forbid", frozen=True):
+class SampleSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Sets how images are drawn from a model.
 
     Attributes:
@@ -55,6 +55,19 @@ def find_sampler(name: str) -> Callable[..., Any]:
     if name not in SAMPLERS:
         raise StudyError(f"unknown sampler '{name}'; expected one of {', '.join(SAMPLERS)}")
     return SAMPLERS[name]
+
+
+def check_steps(settings: SampleSettings, horizon: int) -> None:
+    """Raise if more steps are asked for than the model's noise schedule has.
+
+    Raises:
+        StudyError: If so.
+    """
+    if settings.steps > horizon:
+        raise StudyError(
+            f"sampling steps: {settings.steps}; the model was trained with {horizon}; "
+            f"expected 1 to {horizon}"
+        )
 
 
 def first_noise(
@@ -89,6 +102,7 @@ def sample(
     """
     unet, side = backbone.unet, backbone.unet.config.sample_size
     shape = (unet.config.in_channels, side, side)
+    check_steps(settings, int(backbone.scheduler.config.num_train_timesteps))
     scheduler = find_sampler(settings.sampler)(backbone.scheduler.config)
     scheduler.set_timesteps(settings.steps)
     captions = _captions(backbone, prompts, guided=settings.guidance > 1)

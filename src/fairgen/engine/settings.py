@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class TrainSettings(BaseModel, extra="forbid", frozen=True):
+class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Sets a training; the defaults are the paper's recipe.
 
     Attributes:

@@ -1,6 +1,5 @@
 """The tiny base: a small but complete Stable Diffusion for 64-pixel images."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -27,6 +26,7 @@ from fairgen.files.atomic import fresh_folder, write_json
 from fairgen.files.digest import folder_digest, value_digest
 from fairgen.files.folder import CohortFolder
 from fairgen.files.image import read_image
+from fairgen.files.mapping import read_mapping
 
 logger = logging.getLogger(__name__)
 RECORD = "tiny.json"
@@ -34,7 +34,7 @@ JUDGED = 256  # validation images by which the autoencoder is judged
 MEASURED = 4096  # training images on which the latents' law is measured
 
 
-class TinySettings(BaseModel, extra="forbid", frozen=True):
+class TinySettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Sets the making of a tiny base.
 
     Attributes:
@@ -83,7 +83,7 @@ class TinySettings(BaseModel, extra="forbid", frozen=True):
 
 
 def make_tiny(
-    folder: CohortFolder, *, out: Path, settings: TinySettings, seed: int = 0
+    folder: CohortFolder, *, out: str | Path, settings: TinySettings, seed: int = 0
 ) -> Backbone:
     """Make a tiny base for a cohort and save it as a pipeline folder.
 
@@ -105,6 +105,7 @@ def make_tiny(
         CheckpointError: If ``out`` holds a base that was made otherwise.
         StudyError: If ``out`` cannot be written.
     """
+    out = Path(out)
     recipe = _recipe(folder, settings, seed)
     if _made_already(out, recipe):
         logger.info("%s: made already", out)
@@ -199,7 +200,8 @@ def _digest(settings: TinySettings) -> str:
 def _made_already(out: Path, recipe: Mapping[str, Any]) -> bool:
     if not (out / RECORD).is_file():
         return False
-    if json.loads((out / RECORD).read_text(encoding="utf-8")).get("key") != recipe["key"]:
+    found = read_mapping(out / RECORD, CheckpointError, "the record of a base")
+    if found.get("key") != recipe["key"]:
         raise CheckpointError(
             f"{out}: holds a base that was made with other settings or data; "
             "give another --out, or remove the folder to make it anew"

@@ -1,6 +1,5 @@
 """Fine-tune a base with one method: set up, step, log, save, resume."""
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -25,16 +24,18 @@ from fairgen.engine.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
+from fairgen.engine.checks import check_groups, check_machine, check_resumable
 from fairgen.engine.grid import write_grid
 from fairgen.engine.latents import encode, image_batches
 from fairgen.engine.loop import Captions, Rows, Training, condition_strength, training_steps
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.trainlog import TrainLog
-from fairgen.errors import CheckpointError, CohortError
+from fairgen.errors import CheckpointError, StudyError
 from fairgen.files.atomic import write_errors, write_json
 from fairgen.files.digest import folder_digest, value_digest
 from fairgen.files.folder import CohortFolder, card_of
+from fairgen.files.mapping import read_mapping
 from fairgen.methods.method import Method
 from fairgen.objectives.diversity import other_law
 
@@ -46,8 +47,8 @@ def train(
     folder: CohortFolder,
     *,
     method: Method,
-    base: str,
-    out: Path,
+    base: str | Path,
+    out: str | Path,
     settings: TrainSettings,
     seed: int = 0,
 ) -> Path:
@@ -70,13 +71,17 @@ def train(
     Raises:
         CohortError: If the cohort is not split, a group has no training image, or an image cannot
             be read.
-        CheckpointError: If the base cannot be loaded, or ``out`` holds another training.
-        StudyError: If ``out`` cannot be written.
+        CheckpointError: If the base cannot be loaded, or ``out`` holds something else.
+        StudyError: If a setting does not suit the base or the device, or ``out`` cannot be written.
+        MissingExtra: If the tracker is not installed.
     """
+    base, out = str(base), Path(out)
+    check_machine(settings)
     recipe = describe_training(folder, method=method, base=base, settings=settings, seed=seed)
     if finished(out, str(recipe["key"])):
         logger.info("%s: finished already", out)
         return out
+    check_resumable(out)
     began = time.monotonic()
     training = prepare(folder, method=method, base=base, settings=settings, seed=seed, out=out)
     with write_errors(out):
@@ -97,14 +102,9 @@ def describe_training(
     folder: CohortFolder, *, method: Method, base: str, settings: TrainSettings, seed: int
 ) -> dict[str, Any]:
     """Return what makes this training what it is, and the digest of all of it."""
+    check_groups(folder, settings)
     part = folder.cohort.part("train")
     counts = part.counts()
-    empty = [g.key for g, n in counts.items() if n == 0]
-    if empty and settings.empty_groups == "error":
-        raise CohortError(
-            f"{folder.root}: group '{empty[0]}' has no training image ({len(empty)} such groups); "
-            "leave its level out, or train without it by --set empty_groups=allow"
-        )
     recipe: dict[str, Any] = {
         "method": method.as_dict(),
         "settings": settings.model_dump(),
@@ -126,8 +126,8 @@ def finished(out: Path, key: str) -> bool:
     """
     if not (out / MANIFEST).is_file():
         return False
-    found = json.loads((out / MANIFEST).read_text()).get("key")
-    if found != key:
+    found = read_mapping(out / MANIFEST, CheckpointError, "that of a training, or another --out")
+    if found.get("key") != key:
         raise CheckpointError(
             f"{out}: holds a model trained with other settings, data or base; "
             "give another --out, or remove the folder to train anew"
@@ -154,7 +154,8 @@ def prepare(
     )
     backbone = load_backbone(base)
     flip = folder.modality.flip if settings.flip is None else settings.flip
-    size = settings.size or backbone.image_size
+    size = _size(settings, backbone)
+    tokenize(backbone, [folder.prompts.render(g) for g in folder.cohort.schema.groups()])
     batches = image_batches(train_part, size=size, batch=32)
     cache = encode(backbone, batches, mirror=flip, device=accelerator.device)
     backbone.vae.to("cpu")
@@ -190,6 +191,21 @@ def prepare(
         cache=cache,
         captions=captions,
     )
+
+
+def _size(settings: TrainSettings, backbone: Backbone) -> int:
+    """Return the side of the training images in pixels.
+
+    Raises:
+        StudyError: If latents cannot hold images of that side.
+    """
+    size = settings.size or backbone.image_size
+    if size % backbone.reduction:
+        raise StudyError(
+            f"size: {size}; the base shrinks images by {backbone.reduction}; expected a multiple "
+            "of that"
+        )
+    return size
 
 
 def _trained_models(backbone: Backbone, settings: TrainSettings) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The training's log: one JSON line a window of steps, and the same to the tracker."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import torch
 from fairgen.cohort.schema import Group
 from fairgen.engine.loop import StepReport, Training
 from fairgen.files.atomic import write_text
+
+logger = logging.getLogger(__name__)
 
 
 class TrainLog:
@@ -78,9 +82,23 @@ class TrainLog:
         self._training.accelerator.log(flat, step=line["step"])
 
     def restore(self, step: int) -> None:
-        """Drop the lines written after the checkpoint of ``step``."""
+        """Drop the lines written after the checkpoint of ``step``, and those that are damaged."""
         if not self._path.is_file():
             return
-        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [t for t in lines if t.endswith("\n") and json.loads(t)["step"] <= step]
-        write_text(self._path, "".join(kept))
+        lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        whole = [t for t in lines if t.endswith("\n")]  # a kill leaves at most half a last line
+        steps = {text: _step_of(text) for text in whole}
+        for number, text in enumerate(whole, start=1):
+            if steps[text] is None:
+                logger.warning("%s: line %d is damaged; dropped", self._path, number)
+        write_text(self._path, "".join(t for t in whole if (steps[t] or inf) <= step))
+
+
+def _step_of(line: str) -> int | None:
+    """Return the step of a line, or nothing if it is none of the log."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    step = found.get("step") if isinstance(found, dict) else None
+    return step if isinstance(step, int) else None

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fairgen.cohort.audit import Audit, AuditSettings, Listing, audit
+from fairgen.cohort.cohort import Cohort
 from fairgen.cohort.images import ImageFacts
 from fairgen.errors import CohortError
 from fairgen.files.digest import file_digest
@@ -44,6 +45,26 @@ def spread(pixels: UInt8[np.ndarray, "h w c"]) -> int:
     return int((planes.max(axis=1) - planes.min(axis=1)).max())
 
 
+def audit_any(
+    cohort: str | Path | CohortFolder | Cohort, settings: AuditSettings | None = None
+) -> Audit:
+    """Return what a cohort holds and what is wrong with it.
+
+    Args:
+        cohort: A cohort folder, by its path or as ``read_cohort`` returns it, whose images are
+            looked at; or the rows alone.
+        settings: What to remark on.
+
+    Raises:
+        CohortError: If the folder's tables cannot be understood.
+    """
+    if isinstance(cohort, Cohort):
+        return audit(cohort, settings=settings)
+    if isinstance(cohort, CohortFolder):
+        return look(cohort, settings)
+    return audit_folder(Path(cohort), settings)
+
+
 def audit_folder(root: Path, settings: AuditSettings | None = None) -> Audit:
     """Look at every image of a cohort folder and return what it holds and what is wrong with it.
 
@@ -55,7 +76,11 @@ def audit_folder(root: Path, settings: AuditSettings | None = None) -> Audit:
     Raises:
         CohortError: If the folder's tables cannot be understood.
     """
-    folder = read_cohort(root, strict=False)
+    return look(read_cohort(root, strict=False), settings)
+
+
+def look(folder: CohortFolder, settings: AuditSettings | None = None) -> Audit:
+    """Look at every image of a cohort, as ``audit_folder`` does."""
     facts = {r.image: facts_or_reason(folder, r.image) for r in folder.cohort.records}
     rows = Counter(r.image for r in folder.cohort.records)
     listing = Listing(

@@ -53,7 +53,7 @@ class CohortFolder:
         return self.root / record.image
 
 
-def read_cohort(root: Path, *, strict: bool = True) -> CohortFolder:
+def read_cohort(root: str | Path, *, strict: bool = True) -> CohortFolder:
     """Read a cohort folder and check all of it but the pixels.
 
     Args:
@@ -64,6 +64,7 @@ def read_cohort(root: Path, *, strict: bool = True) -> CohortFolder:
     Raises:
         CohortError: If anything is wrong; the message names file, row, column and value.
     """
+    root = Path(root)
     card = read_card(root)
     schema = card.schema_of_groups()
     prompts = Prompts(schema, card.prompt.template, card.prompt.words)

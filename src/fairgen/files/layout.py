@@ -6,6 +6,7 @@ tables last. While ``pending`` is set, whatever belongs to the layout not in for
 a process that was killed, and goes.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -27,10 +28,15 @@ from fairgen.files.folder import (
 )
 from fairgen.files.rows import read_rows
 
+logger = logging.getLogger(__name__)
+FAR = 0.05
+"""Difference between a share of images and the asked one that a user is told of."""
 Layout = Literal["flat", "split"]
 
 
-def split_folder(root: Path, settings: SplitSettings, *, overwrite: bool = False) -> CohortFolder:
+def split_folder(
+    root: str | Path, settings: SplitSettings, *, overwrite: bool = False
+) -> CohortFolder:
     """Divide a cohort folder by subject into ``train/``, ``validation/`` and ``test/``.
 
     Repeating the call with the same settings does nothing.
@@ -44,6 +50,7 @@ def split_folder(root: Path, settings: SplitSettings, *, overwrite: bool = False
         CohortError: If the folder is wrong, cannot be divided, or has another split.
         StudyError: If it cannot be written.
     """
+    root = Path(root)
     mend(root)
     folder = read_cohort(root, strict=not overwrite)
     asked = settings.model_dump(mode="json")
@@ -55,7 +62,21 @@ def split_folder(root: Path, settings: SplitSettings, *, overwrite: bool = False
             f"{root}: already split with {found}; asked for {asked}; "
             "expected the same, or permission to overwrite"
         )
-    return write_split(folder, divided(folder.cohort, settings), settings=asked)
+    cohort = divided(folder.cohort, settings)
+    warn_of_shares(root, cohort, settings)
+    return write_split(folder, cohort, settings=asked)
+
+
+def warn_of_shares(root: Path, cohort: Cohort, settings: SplitSettings) -> None:
+    """Warn if a split's share of the images is far from what was asked for."""
+    for name, asked in zip(SPLITS, settings.shares(), strict=True):
+        found = sum(r.split == name for r in cohort.records) / len(cohort)
+        if abs(found - asked) > FAR:
+            logger.warning(
+                "%s: %.0f %% of the images are in '%s', asked for %.0f %%: subjects are not "
+                "divided, and every group is spread over the splits; some groups are too small",
+                root, 100 * found, name, 100 * asked,
+            )  # fmt: skip
 
 
 def write_split(

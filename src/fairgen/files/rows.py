@@ -15,6 +15,8 @@ from pyarrow import ArrowException, parquet
 from fairgen.errors import CohortError
 from fairgen.files.atomic import write_text
 
+ENCODINGS = "utf-8, latin-1, cp1252, utf-16, or another that Python knows"
+
 
 class Row(NamedTuple):
     """Holds one row of a table.
@@ -53,7 +55,7 @@ def read_rows(path: Path, *, encoding: str = "utf-8") -> list[Row]:
             "such as latin-1"
         ) from error
     except LookupError as error:
-        raise CohortError(f"{path}: unknown encoding '{encoding}'; expected utf-8") from error
+        raise CohortError(f"{path}: unknown encoding '{encoding}'; expected {ENCODINGS}") from error
     except (OSError, csv.Error, ArrowException) as error:
         raise CohortError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
 

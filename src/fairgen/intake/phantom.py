@@ -11,7 +11,7 @@ from fairgen.modalities.modality import Prompts, find_modality
 from fairgen.phantoms import PHANTOMS, Phantom, Specimen
 
 
-def write_phantom(name: str, out: Path, *, count: int, size: int, seed: int) -> CohortFolder:
+def write_phantom(name: str, out: str | Path, *, count: int, size: int, seed: int) -> CohortFolder:
     """Render a built-in cohort into a new cohort folder.
 
     Repeating the call does nothing, even if the cohort has been split since.
@@ -28,18 +28,27 @@ def write_phantom(name: str, out: Path, *, count: int, size: int, seed: int) -> 
             another cohort.
         StudyError: If ``out`` holds something else or cannot be written.
     """
-    if name not in PHANTOMS:
-        raise CohortError(f"unknown phantom '{name}'; expected one of {', '.join(PHANTOMS)}")
+    out, phantom = Path(out), find_phantom(name)
     if count < 1 or size < 1:
         raise CohortError(f"phantom '{name}': count {count}, size {size}; expected 1 or more")
     source = {"phantom": name, "count": count, "size": size, "seed": seed}
     if made_from(out, source):
         return read_cohort(out)
-    phantom = PHANTOMS[name]
     shown = {image_name(s): s for s in phantom.specimens(count, seed)}
     return write_cohort(
         describe(phantom, out, shown, source), lambda r: phantom.render(shown[r.image], size)
     )
+
+
+def find_phantom(name: str) -> Phantom:
+    """Return the phantom of that name.
+
+    Raises:
+        CohortError: If there is none; the message lists those that exist.
+    """
+    if name not in PHANTOMS:
+        raise CohortError(f"unknown phantom '{name}'; expected one of {', '.join(PHANTOMS)}")
+    return PHANTOMS[name]
 
 
 def image_name(specimen: Specimen) -> str:

@@ -1,6 +1,7 @@
 """What a table's columns mean: settings of the table import, and their short form as text."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -121,6 +122,21 @@ def parse_attribute(text: str) -> tuple[str, AttributeColumn]:
         raise StudyError(f"attribute '{text}': expected NAME, NAME=COLUMN or NAME=COLUMN:LEVELS")
     levels = parse_levels(text, tail) if colon else None
     return name, AttributeColumn(column=column or name, levels=levels)
+
+
+def parse_attributes(texts: Iterable[str]) -> dict[str, AttributeColumn]:
+    """Return the attributes that short texts describe, by name.
+
+    Raises:
+        StudyError: If a text is malformed, or two describe an attribute of the same name.
+    """
+    found: dict[str, AttributeColumn] = {}
+    for text in texts:
+        name, column = parse_attribute(text)
+        if name in found:
+            raise StudyError(f"attribute '{text}': '{name}' is named twice; expected two names")
+        found[name] = column
+    return found
 
 
 def parse_label(text: str) -> LabelColumn:

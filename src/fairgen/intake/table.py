@@ -25,7 +25,7 @@ from fairgen.modalities.modality import Modality, Prompts, find_modality
 MOST_LEVELS = 50
 
 
-def import_table(table: Path, *, out: Path, spec: TableSettings) -> CohortFolder:
+def import_table(table: str | Path, *, out: str | Path, spec: TableSettings) -> CohortFolder:
     """Make a cohort folder from a table and a folder of images.
 
     Repeating the call does nothing, even if the cohort has been split since.
@@ -41,6 +41,7 @@ def import_table(table: Path, *, out: Path, spec: TableSettings) -> CohortFolder
         StudyError: If the settings contradict themselves or the table, or ``out`` cannot be
             written.
     """
+    table, out = Path(table), Path(out)
     check_settings(spec)
     rows = read_rows(table, encoding=spec.encoding)
     check_columns(table, rows, spec)
@@ -129,6 +130,7 @@ def check_settings(spec: TableSettings) -> None:
         StudyError: If not.
     """
     find_modality(spec.modality)
+    check_roles(spec)
     if not spec.images.is_dir():
         raise StudyError(f"{spec.images}: no such folder; expected the folder of the images")
     if spec.terms is not None and not spec.terms.is_file():
@@ -138,6 +140,22 @@ def check_settings(spec: TableSettings) -> None:
             "no subject column: images of one patient could fall into training and test data; "
             "expected a subject column, or a waiver that says why there is none"
         )
+
+
+def check_roles(spec: TableSettings) -> None:
+    """Raise if the label is read from an attribute's column, without values listed by level.
+
+    Raises:
+        StudyError: If so; who has the label would follow from the attribute alone.
+    """
+    label = spec.label
+    for name, attribute in spec.attributes.items():
+        listed = attribute.levels is not None and label.levels is not None
+        if attribute.column == label.column and not listed:
+            raise StudyError(
+                f"attribute '{name}' and label '{label.name}' are both column '{label.column}'; "
+                "expected two columns, or values listed by level for both"
+            )
 
 
 def check_columns(table: Path, rows: list[Row], spec: TableSettings) -> None:

@@ -1,24 +1,30 @@
 """The study file: one TOML table a room, unknown keys refused with the nearest name."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from fairgen.classifiers import ClassifySettings
+from fairgen.classifiers import ClassifySettings, find_classifier
 from fairgen.cohort.split import SplitSettings
 from fairgen.engine.extractor import ExtractorSettings
-from fairgen.engine.sampling import SampleSettings
+from fairgen.engine.sampling import SampleSettings, find_sampler
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.tiny import TinySettings
-from fairgen.errors import StudyError
+from fairgen.errors import FairGenError, StudyError
+from fairgen.intake.phantom import find_phantom
 from fairgen.intake.spec import TableSettings
 from fairgen.methods.method import find_method
+from fairgen.modalities.modality import find_modality
+from fairgen.study.overrides import assign, override, parse_value, validate
 
-M = TypeVar("M", bound=BaseModel)
+__all__ = ["Study", "assign", "override", "parse_value", "read_study", "validate"]
+
+Scale = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class PhantomSettings(BaseModel, extra="forbid", frozen=True):
@@ -34,7 +40,7 @@ class PhantomSettings(BaseModel, extra="forbid", frozen=True):
     name: str = "skin"
     count: int = Field(2000, ge=1)
     size: int = Field(64, ge=32, le=512)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class DataSettings(BaseModel, extra="forbid", frozen=True):
@@ -78,7 +84,7 @@ class GenerateSettings(BaseModel, extra="forbid", frozen=True):
 
     plan: Literal["balanced", "fill"] = "balanced"
     per_group: int = Field(1000, ge=1)
-    guidance: tuple[float, ...] = Field((7.5,), min_length=1)
+    guidance: tuple[Scale, ...] = Field((7.5,), min_length=1)
     trial: int = Field(300, ge=2)
     sample: SampleSettings = SampleSettings()
 
@@ -95,7 +101,7 @@ class DownstreamSettings(BaseModel, extra="forbid", frozen=True):
 
     classifiers: tuple[str, ...] = Field(("vit-tiny",), min_length=1)
     reweight: tuple[bool, ...] = Field((False, True), min_length=1)
-    ratio: float | None = Field(None, ge=0)
+    ratio: float | None = Field(None, gt=0, allow_inf_nan=False)
     settings: ClassifySettings = ClassifySettings()
 
 
@@ -132,7 +138,7 @@ class Study(BaseModel, extra="forbid", frozen=True):
     name: str
     about: str = ""
     methods: tuple[str, ...] = Field(("sd", "fairgen"), min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     data: DataSettings
     split: SplitSettings = SplitSettings()
     base: BaseSettings = BaseSettings()
@@ -143,7 +149,7 @@ class Study(BaseModel, extra="forbid", frozen=True):
     score: ScoreSettings = ScoreSettings()
 
 
-def read_study(path: Path, assignments: Sequence[str] = ()) -> Study:
+def read_study(path: str | Path, assignments: Sequence[str] = ()) -> Study:
     """Return the study of a TOML file, with settings from the command line laid over it.
 
     Args:
@@ -155,6 +161,7 @@ def read_study(path: Path, assignments: Sequence[str] = ()) -> Study:
         StudyError: If the file or a setting is wrong; the message names the key, what was found
             and what was expected.
     """
+    path = Path(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -172,9 +179,19 @@ def read_study(path: Path, assignments: Sequence[str] = ()) -> Study:
 
 def _check(study: Study, path: Path) -> None:
     """Raise unless the study's parts fit together."""
-    for name in study.methods:
-        find_method(name)
-    for what, values in (("methods", study.methods), ("seeds", study.seeds)):
+    for key, find in _named(study):
+        try:
+            find()
+        except FairGenError as error:
+            raise StudyError(f"{path}: {key}: {error}") from error
+    lists: dict[str, tuple[object, ...]] = {
+        "methods": study.methods,
+        "seeds": study.seeds,
+        "downstream.classifiers": study.downstream.classifiers,
+        "downstream.reweight": study.downstream.reweight,
+        "generate.guidance": study.generate.guidance,
+    }
+    for what, values in lists.items():
         if len(set(values)) != len(values):
             raise StudyError(f"{path}: {what}: one is named twice in {list(values)}")
     data = study.data
@@ -186,74 +203,15 @@ def _check(study: Study, path: Path) -> None:
         )
 
 
-def assign(content: dict[str, Any], text: str) -> None:
-    """Lay one ``key.key=value`` over a dictionary.
-
-    Raises:
-        StudyError: If the text has no ``=``, or a key leads through a value that is no table.
-    """
-    name, equals, value = text.partition("=")
-    *path, last = name.strip().split(".")
-    if not equals or not last:
-        raise StudyError(f"--set {text}: expected KEY=VALUE, such as train.steps=200")
-    table = content
-    for key in path:
-        inner = table.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise StudyError(f"--set {text}: '{key}' is a value, not a table")
-        table = inner
-    table[last] = parse_value(value.strip())
-
-
-def parse_value(text: str) -> Any:  # noqa: ANN401 - whatever TOML can hold
-    """Return a value written as in TOML, or the text itself if it is none."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def override(settings: M, assignments: Sequence[str], where: str = "--set") -> M:
-    """Return settings with ``key=value`` texts laid over them.
-
-    Raises:
-        StudyError: If a key is unknown or a value is wrong.
-    """
-    content = settings.model_dump(exclude_unset=True)
-    for text in assignments:
-        assign(content, text)
-    return validate(type(settings), content, where)
-
-
-def validate(model: type[M], content: Mapping[str, Any], where: str) -> M:
-    """Return checked settings.
-
-    Raises:
-        StudyError: On the first mistake, in one line.
-    """
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = _fields(model, first["loc"][:-1])
-            near = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-            raise StudyError(f"{where}: {key}: unknown; {hint}") from error
-        found = "" if first["type"] == "missing" else f" (found {str(first['input'])[:60]!r})"
-        raise StudyError(f"{where}: {key}: {first['msg']}{found}") from error
-
-
-def _fields(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
-    """Return the known keys of the table that a path leads to."""
-    for key in path:
-        field = model.model_fields.get(str(key))
-        if field is None:
-            break
-        options = (field.annotation, *get_args(field.annotation))
-        inner = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not inner:
-            break
-        model = inner[0]
-    return list(model.model_fields)
+def _named(study: Study) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield the key of every name that a study gives, and what raises if there is no such thing."""
+    for name in study.methods:
+        yield "methods", partial(find_method, name)
+    for name in study.downstream.classifiers:
+        own = study.downstream.settings.model_copy(update={"classifier": name})
+        yield "downstream", partial(find_classifier, own)
+    yield "generate.sample.sampler", partial(find_sampler, study.generate.sample.sampler)
+    if study.data.phantom is not None:
+        yield "data.phantom.name", partial(find_phantom, study.data.phantom.name)
+    if study.data.table is not None:
+        yield "data.table.modality", partial(find_modality, study.data.table.modality)

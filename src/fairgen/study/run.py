@@ -10,10 +10,12 @@ from typing import Any
 
 from fairgen.classifiers import ClassifySettings, classify
 from fairgen.cohort.seed import derive
+from fairgen.engine.checks import check_groups
 from fairgen.engine.features import train_extractor
 from fairgen.engine.generate import generate, open_generator, planned
 from fairgen.engine.tiny import make_tiny
 from fairgen.engine.train import train
+from fairgen.errors import StudyError
 from fairgen.files.atomic import write_json
 from fairgen.files.facts import audit_folder
 from fairgen.files.folder import CohortFolder, read_cohort
@@ -23,8 +25,9 @@ from fairgen.study.anatomy import ANATOMY, oracle_of, write_reference, write_syn
 from fairgen.study.config import Study
 from fairgen.study.data import data_inputs, make_cohort
 from fairgen.study.guidance import choose_guidance
+from fairgen.study.preflight import check_study, difference
 from fairgen.study.scores import autoencoder_floor, classifier_folder, score_run, write_rows
-from fairgen.study.stages import Stages, open_stages
+from fairgen.study.stages import STUDY, Stages, open_stages
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ class Run:
         return self.stages.make(f"{self.place}{name}", inputs, make)
 
 
-def run_study(study: Study, out: Path) -> Path:
+def run_study(study: Study, out: str | Path, *, overwrite: bool = False) -> Path:
     """Run a study from its data to its report; repeating the call resumes or does nothing.
 
     With ``split.folds`` every fold is a study of its own; the classifiers' predictions are pooled
@@ -73,16 +76,20 @@ def run_study(study: Study, out: Path) -> Path:
     Args:
         study: What to do.
         out: Run folder.
+        overwrite: Remove what another study, or other data, left in the run folder.
 
     Returns:
         Path of the report.
 
     Raises:
+        StudyError: If the run folder holds another study, or one of other data or another split.
         FairGenError: If any stage cannot be done; what earlier stages made stays.
     """
-    data_inputs(study)  # what is missing is told before anything is written
+    out = Path(out)
+    check_study(study)  # what is missing is told before anything is written
     stages = open_stages(out, {"study": study.name, "preferences": "none"})
-    write_json(out / "study.json", json.loads(study.model_dump_json()))
+    _refuse_another(study, stages, overwrite=overwrite)
+    write_json(out / STUDY, json.loads(study.model_dump_json()))
     parts = [Run(part, out, stages, place) for place, part in folds(study)]
     keys = [key for part in parts for key in _run_part(part)]
     scores = stages.make(
@@ -92,6 +99,23 @@ def run_study(study: Study, out: Path) -> Path:
     )
     stages.make("report", [scores, study.about], lambda _: write_report(out))
     return out / "report" / "index.html"
+
+
+def _refuse_another(study: Study, stages: Stages, *, overwrite: bool) -> None:
+    """Raise if the run folder holds another study or other data, or make room for this one.
+
+    Raises:
+        StudyError: If so; the message says what differs.
+    """
+    found = difference(stages, folds(study))
+    if found and not overwrite:
+        raise StudyError(
+            f"{stages.root}: holds another study ({found}); give another --out, or --overwrite "
+            "to remove what is there"
+        )
+    if found:
+        logger.warning("%s: another study is removed (%s)", stages.root, found)
+        stages.clear()
 
 
 def folds(study: Study) -> list[tuple[str, Study]]:
@@ -112,6 +136,7 @@ def _run_part(run: Run) -> list[str]:
     study = run.study
     cohort = run.make("cohort", data_inputs(study), lambda path: make_cohort(study, path))
     run.make("audit.json", cohort, lambda path: _audit(run, path))
+    check_groups(run.cohort(), study.train)
     shared = [cohort, _make_base(run, cohort)]
     extractor = run.make(
         "extractor",

@@ -15,6 +15,7 @@ from fairgen.engine.features import true_levels
 from fairgen.engine.pixels import stack
 from fairgen.errors import StudyError
 from fairgen.files.folder import CohortFolder
+from fairgen.files.synthetic import check_synthetic
 from fairgen.metrics.change import improvement_scores
 from fairgen.metrics.distance import (
     Cloud,
@@ -55,10 +56,10 @@ class Origin:
 
 
 def score_predictions(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     origin: Origin,
     *,
-    base: Sequence[Path] | None = None,
+    base: Sequence[str | Path] | None = None,
     replicates: int = 500,
     least: int = 10,
 ) -> list[Row]:
@@ -76,11 +77,11 @@ def score_predictions(
     Raises:
         StudyError: If a file is missing or broken, or the two were not made on the same images.
     """
-    said = read_pooled(paths, split=origin.split)
+    said = read_pooled([Path(p) for p in paths], split=origin.split)
     draws = draws_of(said, replicates=replicates, seed=origin.seed)
     scores = fairness_scores(said, draws, least=least)
     if base is not None:
-        before = read_pooled(base, split=origin.split)
+        before = read_pooled([Path(p) for p in base], split=origin.split)
         if before.images != said.images:
             raise StudyError(f"{base[0]}: other images than {paths[0]}; expected the same split")
         scores += improvement_scores(before, said, draws)
@@ -125,9 +126,10 @@ def score_fidelity(
         replicates: Bootstrap replicates of the distances.
 
     Raises:
-        CohortError: If the cohort has no test split, its groups differ from the synthetic set's, or
-            an image cannot be read.
+        CohortError: If the cohort has no test split, the set is not generated or has other groups,
+            or an image cannot be read.
     """
+    check_synthetic(synthetic, folder)
     chosen = fidelity_size(folder, [synthetic], extractor) if size is None else size
     matching = Matching(chosen, extractor.name, replicates, origin.seed)
     made = _View(synthetic, synthetic.cohort.records)

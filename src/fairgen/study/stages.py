@@ -1,6 +1,5 @@
 """Stages of a run: done once, remade when what they depend on has changed."""
 
-import json
 import logging
 import platform
 import shutil
@@ -15,9 +14,11 @@ from fairgen import __version__
 from fairgen.errors import StudyError
 from fairgen.files.atomic import write_json
 from fairgen.files.digest import value_digest
+from fairgen.files.folder import inner_path
+from fairgen.files.mapping import read_mapping
 
 logger = logging.getLogger(__name__)
-MANIFEST = "manifest.json"
+MANIFEST, STUDY = "manifest.json", "study.json"
 LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "numpy", "scipy", "scikit-learn")
 
 
@@ -51,7 +52,7 @@ class Stages:
             inputs: Settings, and the keys of the stages that it reads; anything that JSON holds.
             make: Makes the path.
         """
-        key = value_digest([name, inputs])
+        key = stage_key(name, inputs)
         target = self.root / name
         found = self.done.get(name, {})
         if found.get("key") == key and found.get("finished") and target.exists():
@@ -70,6 +71,13 @@ class Stages:
         self._note(name, {**self.done[name], "finished": True})
         return key
 
+    def clear(self) -> None:
+        """Remove everything that the stages made, and forget them."""
+        for name in self.done:
+            remove(self.root / inner_path(name))
+        self.done.clear()
+        self.write()
+
     def _note(self, name: str, value: dict[str, Any]) -> None:
         self.done[name] = value
         self.write()
@@ -87,6 +95,11 @@ class Stages:
         write_json(self.root / MANIFEST, content)
 
 
+def stage_key(name: str, inputs: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+    """Return the key of a stage with these inputs."""
+    return value_digest([name, inputs])
+
+
 def open_stages(root: Path, notes: Mapping[str, Any]) -> Stages:
     """Return the record of a run folder, new or from an earlier run.
 
@@ -95,16 +108,33 @@ def open_stages(root: Path, notes: Mapping[str, Any]) -> Stages:
     """
     path = root / MANIFEST
     if path.is_file():
-        try:
-            done = json.loads(path.read_text(encoding="utf-8"))["stages"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(f"{path}: is no manifest of a run; give another --out") from error
+        done = read_mapping(path, StudyError, "that of a run, or another --out").get("stages")
+        if not isinstance(done, dict) or not all(isinstance(s, dict) for s in done.values()):
+            raise StudyError(f"{path}: is no manifest of a run; give another --out")
         return Stages(root, done, dict(notes))
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise StudyError(f"{root}: exists and is no run; give another --out")
     stages = Stages(root, {}, dict(notes))
     stages.write()
     return stages
+
+
+def check_run(root: Path) -> None:
+    """Raise unless a folder holds a run, finished or not.
+
+    Raises:
+        StudyError: If not.
+    """
+    if not root.is_dir():
+        raise StudyError(f"{root}: no such folder; expected the folder of a run")
+    if (root / STUDY).is_file() or (root / "scores.jsonl").is_file():
+        return
+    path = root / MANIFEST
+    if not path.is_file() or "stages" not in read_mapping(path, StudyError, "that of a run"):
+        raise StudyError(
+            f"{root}: is no run ({STUDY}, scores.jsonl and a run's {MANIFEST} are missing); "
+            "expected a folder that `fairgen run` made"
+        )
 
 
 def remove(target: Path) -> None:
