@@ -48,7 +48,6 @@ evaluations = 1
 replicates = 20
 fidelity_replicates = 20
 anatomy_reference = 10
-anatomy_floor = 10
 """
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from fairgen.engine.settings import TrainSettings
 from fairgen.errors import StudyError
-from fairgen.study.config import override, parse_value, read_study
+from fairgen.study.config import read_study
+from fairgen.study.overrides import override, parse_value
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 

@@ -47,8 +47,9 @@ def write_reference(
         path: Parquet file to write.
         phantom: Whose anatomy.
         size: Side of the images in pixels.
-        counts: Images a group of the reference, and of the floors: further phantoms (``real``), and
-            the same after a round trip through the autoencoder (``autoencoder``).
+        counts: Images a group of the reference, and of the floors, as many as are generated:
+            further phantoms (``real``), and the same after a round trip through the autoencoder
+            (``autoencoder``).
         roundtrip: Encodes images and decodes them again.
     """
     reference = _drawn(phantom, counts[0], "anatomy reference", size)

@@ -19,9 +19,7 @@ from fairgen.intake.phantom import find_phantom
 from fairgen.intake.spec import TableSettings
 from fairgen.methods.method import find_method
 from fairgen.modalities.modality import find_modality
-from fairgen.study.overrides import assign, override, parse_value, validate
-
-__all__ = ["Study", "assign", "override", "parse_value", "read_study", "validate"]
+from fairgen.study.overrides import assign, validate
 
 Scale = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0)]
@@ -115,14 +113,12 @@ class ScoreSettings(BaseModel, extra="forbid", frozen=True):
             reported.
         anatomy_reference: Phantoms of each group, drawn afresh, that generated anatomy is held
             against.
-        anatomy_floor: Further phantoms of each group, which show what real images reach.
     """
 
     replicates: int = Field(500, ge=20)
     fidelity_replicates: int = Field(100, ge=20)
     least_cell: int = Field(10, ge=0)
     anatomy_reference: int = Field(80, ge=10)
-    anatomy_floor: int = Field(40, ge=10)
 
 
 class Study(BaseModel, extra="forbid", frozen=True):

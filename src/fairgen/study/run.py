@@ -174,7 +174,8 @@ def _measure_reference(run: Run, inputs: list[Any]) -> list[str]:
     phantom, data = oracle_of(run.study), run.study.data.phantom
     if phantom is None or data is None:
         return []
-    counts = (run.study.score.anatomy_reference, run.study.score.anatomy_floor)
+    plan, reference = run.study.generate, run.study.score.anatomy_reference
+    counts = (reference, plan.per_group if plan.plan == "balanced" else reference)
 
     def make(path: Path) -> None:
         through = autoencoder_floor(run.base, run.cohort())
