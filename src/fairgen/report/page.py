@@ -35,7 +35,7 @@ from fairgen.report.verdict import REFERENCE, Finding, findings, paragraph
 from fairgen.report.words import glossary, number, subgroup_text
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: str | Path) -> Path:
     """Write the report of a run from what its folder holds; a missing part becomes a note.
 
     The page is one file that loads nothing; its figures are also kept beside it, as SVG, each with
@@ -50,6 +50,7 @@ def write_report(run: Path) -> Path:
     Raises:
         StudyError: If ``run`` is no folder, or the report cannot be written.
     """
+    run = Path(run)
     if not run.is_dir():
         raise StudyError(f"{run}: no such folder; expected the folder of a run")
     found = read_run(run)
