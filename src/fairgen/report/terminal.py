@@ -17,6 +17,8 @@ HEADLINES = (
     "fid_indomain_variance",
     "label_consistency",
     "attribute_consistency",
+    "phenotype_fit",
+    "anatomy_distance",
     "accuracy",
     "worst_subgroup_accuracy",
     "auc",
