@@ -292,3 +292,33 @@ def test_a_report_on_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
 def test_the_python_audit_agrees_with_the_command(cohort, capsys):
     found = json.loads(run(capsys, "audit", cohort, "--json")[1])
     assert json.loads(json.dumps(fairgen.audit(str(cohort)).as_dict())) == found
+
+
+def test_every_release_has_a_command_that_names_it():
+    from fairgen.cli_import import RELEASES
+    from fairgen.intake.sources import SOURCES
+
+    assert tuple(SOURCES) == RELEASES
+
+
+def test_a_release_is_imported_and_importing_again_does_nothing(tmp_path, capsys):
+    for people, value in (("African", 90), ("Caucasian", 200)):
+        for disease in ("psoriasis", "lichen planus"):
+            folder = tmp_path / "release" / f"{people}_people_with_{disease}".replace(" ", "_")
+            folder.mkdir(parents=True)
+            for i in range(2):
+                image = np.full((40, 40, 3), value - 30 * i, np.uint8)
+                Image.fromarray(image).save(folder / f"{i}.png")
+    wanted = ("import", "imagefolder", tmp_path / "release", "--preset", "released-skin")
+    status, out, err = run(capsys, *wanted, "--out", tmp_path / "c", "--size", 32)
+    assert (status, err) == (0, "")
+    assert "8 images" in out
+    before = sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "c").rglob("*"))
+    assert run(capsys, *wanted, "--out", tmp_path / "c", "--size", 32)[0] == 0
+    assert sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "c").rglob("*")) == before
+
+
+def test_an_unknown_setting_of_a_release_is_one_line(tmp_path, capsys):
+    given = ("import", "oasis", tmp_path, "--out", tmp_path / "c", "--set", "plain=1")
+    assert "plain" in refused(capsys, *given)
+    assert not (tmp_path / "c").exists()

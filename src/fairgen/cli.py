@@ -12,6 +12,8 @@ import typer
 from typer.exceptions import TyperException
 
 from fairgen import __version__
+from fairgen.cli_import import importing
+from fairgen.cli_options import AsJson, Assignments, CohortPath, Out, Seed
 from fairgen.errors import FairGenError
 
 app = typer.Typer(
@@ -20,7 +22,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-importing = typer.Typer(help="Turn outside data into a cohort folder.", no_args_is_help=True)
 basing = typer.Typer(help="Make a base to fine-tune.", no_args_is_help=True)
 scoring = typer.Typer(help="Write rows of scores.jsonl.", no_args_is_help=True)
 app.add_typer(importing, name="import")
@@ -28,13 +29,6 @@ app.add_typer(basing, name="base")
 app.add_typer(scoring, name="score")
 
 INTERRUPTED = 130  # as shells report Ctrl-C
-Out = Annotated[Path, typer.Option("--out", help="Folder to make.")]
-CohortPath = Annotated[Path, typer.Option("--cohort", help="Cohort folder.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of every draw.", min=0)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Assignments = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting, as KEY=VALUE; repeatable.")
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -121,45 +115,6 @@ def phantom(
 
     folder = write_phantom(name, out, count=count, size=size, seed=seed)
     print(f"{out}: {len(folder.cohort)} images of {len(folder.cohort.subjects())} subjects")
-
-
-@importing.command("table")
-def import_table(
-    file: Path,
-    images: Annotated[Path, typer.Option(help="Folder that the file names are relative to.")],
-    label: Annotated[str, typer.Option(help="NAME, NAME=COLUMN or NAME=COLUMN:LEVEL=V,V;...")],
-    attribute: Annotated[list[str], typer.Option(help="As --label; repeatable.")],
-    out: Out,
-    file_column: Annotated[str, typer.Option(help="Column of file names.")] = "file_name",
-    subject_column: Annotated[str | None, typer.Option(help="Column of patients.")] = None,
-    missing: Annotated[str, typer.Option(help="drop, level or error.")] = "error",
-    modality: Annotated[str, typer.Option(help="skin, chest, mri or generic.")] = "generic",
-    assignments: Assignments = None,
-) -> None:
-    """Import any CSV, TSV, JSON lines or Parquet table with its images.
-
-    Example: fairgen import table metadata.csv --images . --subject-column patient
-    --attribute sex --label disease --missing drop --out cohorts/mine
-    """
-    from fairgen.intake.spec import TableSettings, parse_attributes, parse_label
-    from fairgen.intake.table import import_table as run
-    from fairgen.study.overrides import override, validate
-
-    given = {
-        "images": images,
-        "attributes": parse_attributes(attribute),
-        "label": parse_label(label),
-        "file_column": file_column,
-        "subject_column": subject_column,
-        "missing": missing,
-        "modality": modality,
-    }
-    spec = override(validate(TableSettings, given, "import table"), assignments or ())
-    folder = run(file, out=out, spec=spec)
-    print(f"{out}: {len(folder.cohort)} images of {len(folder.cohort.subjects())} subjects")
-    for reason, count in dict(folder.source.get("dropped", {})).items():
-        print(f"  left out: {count} rows, {reason}")
-    print(f"  prompts read: {folder.prompts.render(folder.cohort.schema.groups()[0])}")
 
 
 @app.command()

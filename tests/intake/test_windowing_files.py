@@ -89,6 +89,12 @@ def test_eight_bit_tiff_whose_white_is_zero_is_inverted(tmp_path, order):
     assert read_image(tmp_path / "a.tif", channels=1)[0, :, 0].tolist() == [255, 200, 0]
 
 
+def test_sixteen_bit_tiff_whose_white_is_zero_is_inverted_and_upright(tmp_path):
+    values = np.array([[0, 0x8080, 0xFFFF]], np.uint16)
+    (tmp_path / "a.tif").write_bytes(tiff(values, order="<", photometric=0))
+    assert read_image(tmp_path / "a.tif", channels=1)[0, :, 0].tolist() == [255, 127, 0]
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_a_bomb_is_refused_from_its_header(tmp_path, kind):
     packed = {"compression": "tiff_deflate"} if kind == "TIFF" else {}

@@ -24,6 +24,8 @@ BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError,
     struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+"""The TIFF tag that says what zero means, and its value for film."""
 
 
 def read_image(
@@ -47,9 +49,10 @@ def read_image(
     if channels not in (1, 3) or (size is not None and size < 1):
         raise ValueError(f"channels {channels}, size {size}; expected 1 or 3, and at least 1")
     with opened(path) as picture:
+        film = shows_film(picture)
         picture.load()
-        upright = ImageOps.exif_transpose(picture)
-        flat = eight_bit(upright, path).convert("RGB" if channels == 3 else "L")
+        shown = eight_bit(ImageOps.exif_transpose(picture), path)
+        flat = (ImageOps.invert(shown) if film else shown).convert("RGB" if channels == 3 else "L")
     if size is not None:
         flat = square(flat, size)
     return np.array(flat, dtype=np.uint8).reshape(flat.height, flat.width, channels)
@@ -126,6 +129,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CohortError(f"{path}: image cannot be decoded ({reason})") from error
+
+
+def shows_film(picture: Image.Image) -> bool:
+    """Return whether zero is white in a sixteen-bit TIFF; Pillow turns eight bits round itself."""
+    tags = getattr(picture, "tag_v2", {})
+    return picture.mode.startswith("I;16") and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
 def eight_bit(picture: Image.Image, path: Path) -> Image.Image:

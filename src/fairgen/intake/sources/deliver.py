@@ -26,7 +26,7 @@ from fairgen.intake.sources.places import locate
 from fairgen.intake.sources.plan import Item, Plan
 from fairgen.intake.sources.registry import find_source
 from fairgen.intake.sources.terms import Terms
-from fairgen.intake.sources.volumes import Reader, no_reader
+from fairgen.intake.sources.volumes import Reader, read_other
 from fairgen.modalities.modality import Prompts, find_modality
 
 TERMS_FILE = "TERMS.md"
@@ -51,7 +51,7 @@ class How(BaseModel, extra="forbid", frozen=True):
     absent: Rule = "error"
     unreadable: Rule = "error"
     salt: Path | None = None
-    reader: Reader = no_reader
+    reader: Reader = read_other
 
 
 def import_source(

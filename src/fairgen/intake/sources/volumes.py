@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import AfterValidator
 
-from fairgen.errors import MissingExtra
+from fairgen.intake.dicom import read_dicom
+from fairgen.intake.nifti import read_slice
 
 Place = int | float | Literal["largest brain area"]
 """A slice by its number from below, as a share of the height, or where the brain is largest."""
@@ -36,15 +37,15 @@ def places(values: tuple[Place, ...]) -> tuple[Place, ...]:
 Slices = Annotated[tuple[Place, ...], AfterValidator(places)]
 
 
-def no_reader(path: Path, at: Place | None) -> UInt8[np.ndarray, "h w c"]:
-    """Refuse to read a file that is no ordinary picture.
+def read_other(path: Path, at: Place | None) -> UInt8[np.ndarray, "h w c"]:
+    """Return the pixels of a DICOM file, or of a slice of a NIfTI or Analyze volume.
+
+    Args:
+        path: The file; DICOM files often have no ending.
+        at: Which slice; ``None`` for a file that is one picture.
 
     Raises:
-        MissingExtra: Always.
+        CohortError: If the file cannot be read.
+        MissingExtra: If the extra ``medical`` is not installed.
     """
-    kind = "DICOM" if path.suffix.lower() in ("", ".dcm") else "NIfTI or Analyze"
-    place = "" if at is None else f" (slice at {at})"
-    raise MissingExtra(
-        f"{path}{place}: no reader of {kind} files was given; expected the extra: "
-        "pip install fairgen[medical]"
-    )
+    return read_dicom(path) if at is None else read_slice(path, at=at)
