@@ -1,10 +1,13 @@
 import json
 
+import nibabel
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
+from tests.intake.dicom_files import make_dicom
 
 from fairgen.cohort.split import SplitSettings
 from fairgen.errors import CohortError, FairGenError, StudyError
@@ -334,7 +337,7 @@ def test_a_folder_that_holds_something_else_is_refused(bring, tmp_path):
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("step", ["copy_file", "write_tables"])
+@pytest.mark.parametrize("step", ["write_image", "write_tables"])
 def test_an_import_that_is_killed_leaves_nothing_and_can_be_repeated(
     bring, tmp_path, monkeypatch, step
 ):
@@ -384,3 +387,29 @@ def test_an_unknown_encoding_is_answered_with_the_usual_ones(bring):
 def test_paths_of_table_and_cohort_may_be_texts(make_table, make_spec, tmp_path):
     found = import_table(str(make_table()), out=str(tmp_path / "out"), spec=make_spec())
     assert found.root == tmp_path / "out"
+
+
+def test_no_header_of_a_picture_goes_on(bring, images, tmp_path):
+    picture = Image.open(images / "p0.png").convert("RGB")
+    exif = picture.getexif()
+    exif[0x010E] = "Mary Doe, born 1950"
+    picture.save(images / "p0.jpg", exif=exif, comment=b"Mary Doe")
+    assert b"Mary Doe" in (images / "p0.jpg").read_bytes()
+    found = bring((0, {"file": "p0.jpg"}))
+    written = next(found.path(r) for r in found.cohort.records if r.image.endswith("p0.png"))
+    assert b"Mary" not in written.read_bytes()
+    assert not any(p.suffix == ".jpg" for p in (tmp_path / "out").rglob("*"))
+
+
+def test_dicom_files_and_volumes_are_read_by_their_endings(bring, images):
+    pixels = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+    make_dicom(pixels, PatientName="Doe^Mary").save_as(images / "p0.dcm", enforce_file_format=True)
+    values = np.zeros((16, 16, 9), np.float32)
+    values[3:13, 3:13, 2:7] = 100 + np.arange(10, dtype=np.float32)[:, None, None]
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), images / "p1.nii.gz")
+    found = bring((0, {"file": "p0.dcm"}), (1, {"file": "p1.nii.gz"}))
+    shown = {r.image: found.path(r) for r in found.cohort.records}
+    assert {"images/p0.png", "images/p1.png"} <= shown.keys()
+    assert np.array_equal(read_image(shown["images/p0.png"], channels=1)[:, :, 0], pixels)
+    assert np.ptp(read_image(shown["images/p1.png"], channels=1)) > 100
+    assert b"Doe" not in shown["images/p0.png"].read_bytes()

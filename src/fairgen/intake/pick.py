@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from fairgen.errors import CohortError
 from fairgen.files.folder import inner_path
-from fairgen.files.image import SUFFIXES
 from fairgen.files.rows import Row
 from fairgen.intake.lookup import Lookup, lookup, plain
+from fairgen.intake.pixels import ENDINGS
 from fairgen.intake.spec import UNKNOWN, TableSettings, columns_of
 
 
@@ -105,7 +105,7 @@ def choose(table: Path, rows: list[Row], spec: TableSettings) -> tuple[list[Pick
         if isinstance(found, Left):
             dropped[found.reason] += 1
             continue
-        first = places.setdefault(place_of(found, spec), row.number)
+        first = places.setdefault(place_of(found), row.number)
         if first != row.number:
             raise CohortError(
                 f"{table}: row {row.number}: image '{found.file}' is that of row {first} too; "
@@ -157,10 +157,10 @@ def file_of(row: Row, spec: TableSettings) -> str | Left:
     if is_missing(name, spec):
         return absent(spec.file_column, name, "file name", spec)
     path = inner_path(name + spec.suffix)
-    if path.suffix.lower() not in SUFFIXES:
+    if not path.name.lower().endswith(ENDINGS):
         raise CohortError(
             f"column '{spec.file_column}': '{path}' has no image's ending; "
-            f"expected one of {', '.join(SUFFIXES)}; a suffix can be appended"
+            f"expected one of {', '.join(ENDINGS)}; a suffix can be appended"
         )
     if not (spec.images / path).resolve().is_relative_to(spec.images.resolve()):
         raise CohortError(f"column '{spec.file_column}': '{path}' is a link out of the folder")
@@ -197,11 +197,12 @@ def is_missing(value: str, spec: TableSettings) -> bool:
     return value.casefold() in {v.casefold() for v in spec.missing_values}
 
 
-def place_of(pick: Pick, spec: TableSettings) -> str:
+def place_of(pick: Pick) -> str:
     """Return where a row's image goes in the cohort folder."""
     path = PurePosixPath(pick.file)
     inner = path if path.parts[0] == "images" and len(path.parts) > 1 else "images" / path
-    return (inner if spec.size is None else inner.with_suffix(".png")).as_posix()
+    ending = max((e for e in ENDINGS if inner.name.lower().endswith(e)), key=len)
+    return inner.with_name(f"{inner.name[: -len(ending)]}.png").as_posix()
 
 
 def refuse_nothing(table: Path, kept: int, dropped: Mapping[str, int]) -> None:

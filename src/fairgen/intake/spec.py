@@ -73,8 +73,8 @@ class TableSettings(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_st
         modality: Key in ``MODALITIES``.
         template: Prompt template; empty for the modality's own.
         words: How single levels are worded in prompts.
-        size: Side in pixels of a centre crop to a square, stored as PNG; ``None`` copies the files
-            as they are.
+        size: Side in pixels of a centre crop to a square; ``None`` keeps each image's size. Pixels
+            are stored anew as PNG, so that no header of a file goes on.
         terms: File with the terms of use, which travels with the cohort.
     """
 

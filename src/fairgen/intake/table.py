@@ -14,10 +14,11 @@ from fairgen.errors import CohortError, StudyError
 from fairgen.files.atomic import copy_file, fresh_folder
 from fairgen.files.digest import file_digest
 from fairgen.files.folder import CohortFolder, read_cohort, write_tables
-from fairgen.files.image import read_image, write_image
+from fairgen.files.image import write_image
 from fairgen.files.rows import Row, check_column, read_rows
 from fairgen.intake.lookup import as_number
 from fairgen.intake.pick import Left, Pick, choose, place_of, refuse_nothing
+from fairgen.intake.pixels import read_pixels
 from fairgen.intake.source import made_from
 from fairgen.intake.spec import UNKNOWN, TableSettings, columns_of
 from fairgen.modalities.modality import Modality, Prompts, find_modality
@@ -97,23 +98,20 @@ class Build:
         write_tables(CohortFolder(root, cohort, self.prompts, self.modality, source, terms=name))
 
     def bring(self, root: Path, pick: Pick) -> str | Left:
-        """Copy or resize one image, once it is known to be whole; return its place.
+        """Write the pixels of one image anew, without its file's headers; return its place.
 
         Raises:
             CohortError: If it is missing or broken and the settings say to stop.
             StudyError: If it cannot be written.
         """
-        source, place = self.spec.images / pick.file, place_of(pick, self.spec)
+        source, place = self.spec.images / pick.file, place_of(pick)
         try:
-            pixels = read_image(source, size=self.spec.size, channels=self.modality.channels)
+            pixels = read_pixels(source, size=self.spec.size, channels=self.modality.channels)
         except CohortError as error:
             if self.spec.unreadable == "drop":
                 return Left("unreadable")
             raise CohortError(f"{self.table}: row {pick.number}: {error}") from error
-        if self.spec.size is None:
-            copy_file(source, root / place)
-        else:
-            write_image(root / place, pixels)
+        write_image(root / place, pixels)
         return place
 
     def record(self, pick: Pick, image: str) -> Record:

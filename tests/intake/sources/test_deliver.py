@@ -1,4 +1,6 @@
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -158,9 +160,20 @@ def volumes(put, root):
     return path
 
 
-def test_volumes_need_a_reader_and_the_message_names_the_extra(bring, volumes):
-    with pytest.raises(MissingExtra, match=r"slice at 0.45.*pip install fairgen\[medical\]"):
+def test_a_broken_volume_is_refused_with_its_name(bring, volumes):
+    with pytest.raises(CohortError, match=re.escape(volumes.name)):
         bring("oasis", "paper-mri")
+
+
+def test_a_missing_extra_is_named_even_where_broken_images_are_left_out(
+    bring, volumes, monkeypatch
+):
+    for name in [n for n in sys.modules if n.startswith(("nibabel", "fairgen.intake.nifti_"))]:
+        monkeypatch.setitem(sys.modules, name, None)
+        if name.startswith("fairgen"):
+            monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingExtra, match=r"fairgen\[medical\]"):
+        bring("oasis", "paper-mri", unreadable="drop")
 
 
 def test_a_reader_is_asked_for_each_slice_of_a_volume(bring, volumes):

@@ -7,9 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
 from pydantic import BaseModel, Field
 
 from fairgen.cohort.cohort import Cohort, Record
@@ -18,15 +15,15 @@ from fairgen.errors import CohortError, StudyError
 from fairgen.files.atomic import fresh_folder, write_text
 from fairgen.files.digest import file_digest
 from fairgen.files.folder import CohortFolder, read_cohort, write_tables
-from fairgen.files.image import SUFFIXES, read_image, square, write_image
+from fairgen.files.image import write_image
 from fairgen.intake.identity import pseudonym, read_salt, refuse_salt_inside
 from fairgen.intake.pick import refuse_nothing
+from fairgen.intake.pixels import Reader, read_other, read_pixels
 from fairgen.intake.source import made_from
 from fairgen.intake.sources.places import locate
 from fairgen.intake.sources.plan import Item, Plan
 from fairgen.intake.sources.registry import find_source
 from fairgen.intake.sources.terms import Terms
-from fairgen.intake.sources.volumes import Reader, read_other
 from fairgen.modalities.modality import Prompts, find_modality
 
 TERMS_FILE = "TERMS.md"
@@ -160,7 +157,9 @@ def fill(root: Path, task: Task, origin: Mapping[str, Any]) -> None:
     unreadable = 0
     for item, path in task.found:
         try:
-            pixels = pixels_of(item, path, how, modality.channels)
+            pixels = read_pixels(
+                path, size=how.size, channels=modality.channels, at=item.at, reader=how.reader
+            )
         except CohortError as error:
             if how.unreadable == "error":
                 place = f"{item.where.table}: row {item.number}"
@@ -184,23 +183,6 @@ def record(item: Item, image: str, prompts: Prompts, salt: bytes) -> Record:
     text = prompts.render(group)
     subject = pseudonym(item.subject, salt) if salt else item.subject
     return Record(image, subject, group, text, extra=extra)
-
-
-def pixels_of(item: Item, path: Path, how: How, channels: int) -> UInt8[np.ndarray, "h w c"]:
-    """Return the pixels of a picture or a slice, with the channels and size that are wanted.
-
-    Raises:
-        CohortError: If the file cannot be read.
-        MissingExtra: If it needs a reader that is not there.
-    """
-    if item.at is None and path.suffix.lower() in SUFFIXES:
-        return read_image(path, size=how.size, channels=channels)
-    pixels = np.asarray(how.reader(path, item.at), np.uint8)
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    picture = picture.convert("RGB" if channels == 3 else "L")
-    if how.size is not None:
-        picture = square(picture, how.size)
-    return np.array(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)
 
 
 def pages(terms: Iterable[Terms]) -> str:

@@ -1,20 +1,10 @@
-"""Where volumes are cut into slices, and what reads them."""
+"""Where volumes are cut into slices."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import numpy as np
-from jaxtyping import UInt8
 from pydantic import AfterValidator
 
-from fairgen.intake.dicom import read_dicom
-from fairgen.intake.nifti import read_slice
-
-Place = int | float | Literal["largest brain area"]
-"""A slice by its number from below, as a share of the height, or where the brain is largest."""
-Reader = Callable[[Path, Place | None], UInt8[np.ndarray, "h w c"]]
-"""Gives the pixels of a slice of a volume, or of a picture at ``None``."""
+from fairgen.intake.pixels import Place
 
 
 def places(values: tuple[Place, ...]) -> tuple[Place, ...]:
@@ -35,17 +25,3 @@ def places(values: tuple[Place, ...]) -> tuple[Place, ...]:
 
 
 Slices = Annotated[tuple[Place, ...], AfterValidator(places)]
-
-
-def read_other(path: Path, at: Place | None) -> UInt8[np.ndarray, "h w c"]:
-    """Return the pixels of a DICOM file, or of a slice of a NIfTI or Analyze volume.
-
-    Args:
-        path: The file; DICOM files often have no ending.
-        at: Which slice; ``None`` for a file that is one picture.
-
-    Raises:
-        CohortError: If the file cannot be read.
-        MissingExtra: If the extra ``medical`` is not installed.
-    """
-    return read_dicom(path) if at is None else read_slice(path, at=at)
