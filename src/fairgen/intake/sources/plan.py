@@ -9,8 +9,8 @@ from types import MappingProxyType
 from fairgen.cohort.schema import Schema
 from fairgen.errors import CohortError
 from fairgen.files.rows import Row
-from fairgen.intake.sources.terms import Terms
 from fairgen.intake.pixels import Place
+from fairgen.intake.sources.terms import Terms
 
 Losses = Mapping[str, Mapping[str, int]]
 """Rows left out: by rule, then by label, which is empty where the rule comes before the label."""
