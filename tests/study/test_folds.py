@@ -37,3 +37,19 @@ def test_a_figure_that_a_fold_lacks_is_missing_and_says_why():
     (found,) = averaged([[row(1.0)], [row(None, reason="9 images of dark")]])
     assert found["value"] is found["low"] is found["high"] is None
     assert found["reason"] == "defined in 1 of 2 folds: 9 images of dark"
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "least", "most"),
+    [
+        ("fid_indomain", (0.1, 9.0), 0, math.inf),
+        ("anatomy_distance", (0.1, 2.0), 0, math.inf),
+        ("label_consistency", (0.5, 0.9), 0, 1),
+        ("kid_indomain", (0.1, 9.0), -math.inf, math.inf),
+    ],
+)
+def test_an_interval_stays_where_its_figure_can_lie(metric, values, least, most):
+    (found,) = averaged([[row(v, metric=metric)] for v in values])
+    spread = t.ppf(0.975, 1) * np.std(values, ddof=1) / math.sqrt(2)
+    assert found["low"] == pytest.approx(max(least, np.mean(values) - spread))
+    assert found["high"] == pytest.approx(min(most, np.mean(values) + spread))

@@ -38,10 +38,18 @@ def _mean(rows: Sequence[Row], folds: int) -> Row:
         return _row(rows[0], {"value": None, "low": None, "high": None, "n": count}, reason=reason)
     mean = float(np.mean(known))
     half = float(t.ppf((1 + LEVEL) / 2, folds - 1) * np.std(known, ddof=1) / math.sqrt(folds))
+    least, most = bounds(str(rows[0]["metric"]))
+    low, high = max(least, mean - half), min(most, mean + half)
     note = f"mean and t interval over {folds} folds: " + ", ".join(f"{v:.3g}" for v in known)
-    return _row(
-        rows[0], {"value": mean, "low": mean - half, "high": mean + half, "n": count}, note=note
-    )
+    return _row(rows[0], {"value": mean, "low": low, "high": high, "n": count}, note=note)
+
+
+def bounds(metric: str) -> tuple[float, float]:
+    """Return between which values a figure of images can lie."""
+    if metric.startswith("kid_"):  # unbiased, so it may fall below zero
+        return -math.inf, math.inf
+    distance = metric.startswith(("fid_", "wasserstein_", "anatomy_distance"))
+    return 0.0, math.inf if distance else 1.0
 
 
 def _row(first: Row, figures: Mapping[str, float | int | None], **texts: str) -> Row:
