@@ -225,3 +225,18 @@ def test_a_set_of_other_groups_is_refused_with_the_difference(folder, synthetic,
         other = replace(synthetic, cohort=Cohort(schema, ()))
         with pytest.raises(CohortError, match=f"other groups than .*{message}"):
             score_fidelity(folder, other, extractor, Origin("sd"))
+
+
+def test_cells_with_too_few_images_are_kept_back_and_say_why(folder, tmp_path):
+    path = predictions(folder, tmp_path / "p.parquet", {"dark": 0.6, "light": 0.9})
+    every = by_key(score_predictions([path], Origin("real"), replicates=20, least=0))
+    n = every["accuracy", "dark"]["n"]
+    found = by_key(score_predictions([path], Origin("real"), replicates=20, least=n + 1))
+    for key in (("accuracy", "dark"), ("auc", "dark")):
+        kept_back = found[key]
+        assert kept_back["value"] is kept_back["low"] is kept_back["high"] is None
+        assert kept_back["n"] == n
+        assert kept_back["reason"] == f"{n} images; fewer than {n + 1} are not reported"
+    assert found["auc", "overall"] == every["auc", "overall"]
+    exactly = by_key(score_predictions([path], Origin("real"), replicates=20, least=n))
+    assert exactly["accuracy", "dark"] == every["accuracy", "dark"]
