@@ -60,3 +60,38 @@ def test_an_index_of_weight_zero_is_never_drawn(weights):
     quantiles = torch.tensor([0.0, 0.25, 0.5, 0.75, 1 - 2**-24])
     rows = choose(torch.tensor(weights), quantiles)
     assert all(weights[int(r)] > 0 for r in rows)
+
+
+def test_pairs_share_noise_step_and_mirroring_and_noise_if_asked():
+    shared = PLAN.draw_pairs(5, 200, 9, shared_noise=True)
+    apart = PLAN.draw_pairs(5, 200, 9, shared_noise=False)
+    assert torch.equal(shared.noise[0], shared.noise[1])
+    assert not torch.equal(apart.noise[0], apart.noise[1])
+    assert torch.equal(shared.noise[0], apart.noise[0])
+    assert shared.t.shape == shared.flipped.shape == (200,)
+    assert shared.flipped.any()
+    assert not shared.flipped.all()
+    assert set(shared.rows.tolist()) == set(range(9))
+
+
+def test_pairs_draw_the_same_again_and_their_parts_are_the_whole():
+    whole = PLAN.draw_pairs(5, 8, 9, shared_noise=False)
+    again = PLAN.draw_pairs(5, 8, 9, shared_noise=False)
+    parts = [whole.part(0, 4), whole.part(4, 8)]
+    for name, value in vars(whole).items():
+        assert torch.equal(value, vars(again)[name]), name
+        axis = 1 if name in ("noise", "posterior") else 0
+        assert torch.equal(torch.cat([vars(p)[name] for p in parts], dim=axis), value), name
+
+
+def test_pairs_move_no_other_draw():
+    before = PLAN.draw(5, 8, EVEN)
+    PLAN.draw_pairs(5, 8, 9, shared_noise=False)
+    assert torch.equal(before.noise, PLAN.draw(5, 8, EVEN).noise)
+
+
+def test_offset_noise_is_constant_over_a_channel_and_of_the_strength_asked_for():
+    offset = DrawPlan(seed=3, shape=(4, 2, 2), horizon=1000, dropout=0.1, flip=True, offset=0.5)
+    added = offset.draw(1, 500, EVEN).noise - PLAN.draw(1, 500, EVEN).noise
+    torch.testing.assert_close(added, added[:, :, :1, :1].expand_as(added))
+    assert abs(added[:, :, 0, 0].std().item() - 0.5) < 0.03

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from fairgen.cohort.schema import Attribute, Schema
+from fairgen.diffusion.schedule import Schedule
 from fairgen.objectives import (
     LAWS,
     Diversity,
@@ -9,8 +12,10 @@ from fairgen.objectives import (
     build_objective,
     denoising_error,
     diversity_penalty,
+    min_snr_weight,
     other_law,
 )
+from fairgen.objectives.diversity import borrowing, ramped, relative_strength
 
 SCHEMA = Schema((Attribute("tone", ("light", "dark")),), Attribute("disease", ("a", "b")))
 GROUPS = SCHEMA.groups()
@@ -127,3 +132,78 @@ def test_the_term_refuses_a_step_without_the_other_prediction():
     bare = Step(f, f, torch.tensor([1]), 10, torch.tensor([True]))
     with pytest.raises(ValueError, match="another prompt"):
         build_objective(Diversity())(bare)
+
+
+def test_the_two_parts_of_the_penalty_have_one_value():
+    f, g = pair()
+    t = torch.tensor([100, 500, 900])
+    pulled = diversity_penalty(f, g, t, horizon=1000, gamma=0.0)
+    both = diversity_penalty(f, g, t, horizon=1000, gamma=0.25)
+    torch.testing.assert_close(both, 1.25 * pulled)
+
+
+def test_the_penalty_equals_its_single_term_form():
+    """Same gradient as |f - (gamma f' + (1 - gamma) sg f')|^2, which lacks the factor 1 + gamma."""
+    f, g = pair()
+    t = torch.tensor([100, 500, 900])
+    diversity_penalty(f, g, t, horizon=1000, gamma=0.25).sum().backward()
+    two = f.grad.clone(), g.grad.clone()
+    f.grad = g.grad = None
+    mixed = 0.25 * g + 0.75 * g.detach()
+    ((t / 1000) * (f - mixed).square().mean(dim=(1, 2, 3))).sum().backward()
+    torch.testing.assert_close(two, (f.grad, g.grad))
+
+
+def test_a_ramp_lets_tau_rise_or_fall_along_the_training():
+    assert [ramped(r, 0.25) for r in ("none", "up", "down")] == [1.0, 0.25, 0.75]
+    halves = {}
+    for ramp in ("none", "up", "down"):
+        at = replace(step([True, True]), progress=0.75)
+        halves[ramp] = build_objective(Diversity(ramp=ramp))(at)[1]["diversity"].item()
+    assert halves["up"] == pytest.approx(0.75 * halves["none"])
+    assert halves["down"] == pytest.approx(0.25 * halves["none"])
+
+
+def test_rare_groups_borrow_most_and_the_largest_not_at_all():
+    assert borrowing(GROUPS, COUNTS).tolist() == pytest.approx([0.0, 0.9, 0.98889, 1.0], abs=1e-5)
+    at = replace(step([True, True]), borrows=torch.tensor([0.0, 0.5]))
+    plain = build_objective(Diversity())(at)[1]["diversity"]
+    rare = build_objective(Diversity(rare=True))(at)[1]["diversity"]
+    assert 0 < rare < plain / 2 + plain / 2
+
+
+def test_a_relative_tau_hardly_pulls_a_weak_condition():
+    gap, error = torch.tensor([0.001, 0.5, 3.0]), torch.tensor([0.1, 1.0, 1.0])
+    assert relative_strength(gap, error).tolist() == pytest.approx([0.01, 0.5, 1.0])
+    f = torch.full((1, 1, 1, 1), 1.0)
+    weak = Step(f, f - 1, torch.tensor([500]), 1000, torch.tensor([True]), f - 0.1)
+    plain = build_objective(Diversity())(weak)[1]["diversity"].item()
+    assert build_objective(Diversity(relative=True))(weak)[1]["diversity"].item() == pytest.approx(
+        0.01 * plain, rel=1e-4
+    )
+
+
+def test_weights_multiply_the_denoising_error_of_each_image():
+    at = replace(step([True, True]), weights=torch.tensor([0.0, 2.0]))
+    errors = denoising_error(at.prediction, at.target)
+    found = build_objective()(at)[1]["denoising"].item()
+    assert found == pytest.approx(errors[1].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("epsilon", [5 / 9, 1.0]), ("v_prediction", [0.5, 0.5])]
+)
+def test_min_snr_weights_have_their_worked_values(kind, expected):
+    """Ratios 9 and 1, clipped at 5: 5/9 and 1 for noise, 5/10 and 1/2 for v."""
+    schedule = Schedule(torch.tensor([0.9, 0.5]), kind)
+    assert min_snr_weight(schedule, torch.tensor([0, 1]), 5.0).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_the_clean_latent_is_found_again_from_the_true_target(kind):
+    schedule = Schedule(torch.linspace(0.99, 0.01, 10), kind)
+    clean, noise = torch.randn(4, 1, 2, 2), torch.randn(4, 1, 2, 2)
+    t = torch.tensor([0, 3, 6, 9])
+    noised = schedule.add_noise(clean, noise, t)
+    found = schedule.clean(schedule.target(clean, noise, t), noised, t)
+    torch.testing.assert_close(found, clean, rtol=1e-4, atol=1e-4)

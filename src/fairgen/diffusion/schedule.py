@@ -51,3 +51,10 @@ class Schedule:
             return prediction
         signal, spread = self.scales(t)
         return signal.to(noised.dtype) * prediction + spread.to(noised.dtype) * noised
+
+    def clean(self, prediction: Latents, noised: Latents, t: Steps) -> Latents:
+        r"""Return $\hat z_0$, the clean latent that a prediction implies."""
+        signal, spread = (scale.to(noised.dtype) for scale in self.scales(t))
+        if self.prediction_type == "epsilon":
+            return (noised - spread * prediction) / signal
+        return signal * noised - spread * prediction

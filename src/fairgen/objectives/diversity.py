@@ -1,9 +1,11 @@
 """The class-diversity term (paper, Eq. 4) and the laws of its other group."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from fairgen.cohort.schema import Group
@@ -11,6 +13,32 @@ from fairgen.diffusion.schedule import Latents
 from fairgen.objectives.denoising import denoising_error
 
 Counts = Mapping[Group, int]
+Ramp = Literal["none", "up", "down"]
+
+
+class Diversity(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    """Sets the class-diversity term; the last three are remedies, off in the paper's form.
+
+    Attributes:
+        tau: Strength; zero switches the term off.
+        gamma: Share of the commitment part, in [0, 1]; zero makes the second pass gradient-free.
+        law: How the other group is drawn: ``uniform``, ``other``, ``empirical``, ``sqrt``,
+            ``inverse`` or ``subgroup``.
+        ramp: ``up`` lets tau rise from zero along the training, so that the condition is learnt
+            first; ``down`` lets it fall to zero, so that groups come apart in the end.
+        rare: Whether rare groups alone borrow: a group's weight is 1 less its share of the largest
+            group's images.
+        relative: Whether tau is multiplied by the condition's own strength: the squared difference
+            of the two predictions over the denoising error, at most 1. A weak condition is then
+            hardly pulled at all.
+    """
+
+    tau: float = Field(1.0, ge=0)
+    gamma: float = Field(0.0, ge=0, le=1)
+    law: Literal["uniform", "other", "empirical", "sqrt", "inverse", "subgroup"] = "other"
+    ramp: Ramp = "none"
+    rare: bool = False
+    relative: bool = False
 
 
 def diversity_penalty(
@@ -53,6 +81,29 @@ def diversity_penalty(
     if gamma == 0:
         return weight * pulled
     return weight * (pulled + gamma * denoising_error(prediction.detach(), other))
+
+
+def ramped(ramp: Ramp, progress: float) -> float:
+    """Return the factor of tau at a point of the training.
+
+    Args:
+        ramp: ``none``, ``up`` or ``down``.
+        progress: Share of the training that is done, in [0, 1].
+    """
+    return {"none": 1.0, "up": progress, "down": 1 - progress}[ramp]
+
+
+def borrowing(groups: Sequence[Group], counts: Counts) -> Float[Tensor, " groups"]:
+    r"""Return $1 - n_g / \max_h n_h$: how much each group borrows where rare groups alone do."""
+    most = max(counts.values())
+    return torch.tensor([1 - counts[g] / most for g in groups])
+
+
+def relative_strength(
+    gap: Float[Tensor, " batch"], error: Float[Tensor, " batch"]
+) -> Float[Tensor, " batch"]:
+    """Return each image's condition strength over its denoising error, at most 1, no gradient."""
+    return (gap.detach() / error.detach().clamp(min=1e-12)).clamp(max=1.0)
 
 
 def other_law(law: str, groups: Sequence[Group], counts: Counts) -> Float[Tensor, "groups groups"]:

@@ -1,4 +1,4 @@
-"""A weighted sum of named terms over one step of training (paper, Eq. 3 and 4)."""
+"""A weighted sum of named terms over one step of training (paper, Eq. 3, 4 and 8)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,55 @@ from torch import Tensor
 
 from fairgen.diffusion.schedule import Latents
 from fairgen.objectives.denoising import denoising_error
-from fairgen.objectives.diversity import diversity_penalty
+from fairgen.objectives.diversity import (
+    Diversity,
+    diversity_penalty,
+    ramped,
+    relative_strength,
+)
+from fairgen.objectives.preference import (
+    Alignment,
+    PerPair,
+    implicit_accuracy,
+    preference_logit,
+    preference_loss,
+    reference_logit,
+    safe_scale,
+    scaled_gradient,
+)
+
+Parts = dict[str, Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Holds what the preference terms look at: winners and losers of one prompt each.
+
+    Attributes:
+        winner: What the network said for the winners.
+        winner_target: What it should have said.
+        loser: What it said for the losers.
+        loser_target: What it should have said.
+        error_weight: Lambda of Eq. 7.
+        margin: What the reward model adds to the logit before beta; zero without one.
+        reference: The two errors under the reference network, winners first, if there is one.
+    """
+
+    winner: Latents
+    winner_target: Latents
+    loser: Latents
+    loser_target: Latents
+    error_weight: float = 1.0
+    margin: PerPair | float = 0.0
+    reference: tuple[PerPair, PerPair] | None = None
+
+    @property
+    def errors(self) -> tuple[PerPair, PerPair]:
+        """Return the errors of winners and losers, in fp32."""
+        return (
+            denoising_error(self.winner, self.winner_target),
+            denoising_error(self.loser, self.loser_target),
+        )
 
 
 @dataclass(frozen=True)
@@ -22,6 +70,10 @@ class Step:
         horizon: Number of noise steps $T$.
         kept: Whether the caption was kept.
         other: What it said under another group's prompt, if a term asks for it.
+        progress: Share of the training that is done, in [0, 1].
+        weights: Weight of each image's denoising error; unset, 1.
+        borrows: How much each image's group borrows from others; unset, 1.
+        pairs: Preferred and rejected images, if a term asks for them.
     """
 
     prediction: Latents
@@ -30,44 +82,19 @@ class Step:
     horizon: int
     kept: Bool[Tensor, " batch"]
     other: Latents | None = None
+    progress: float = 0.0
+    weights: Float[Tensor, " batch"] | None = None
+    borrows: Float[Tensor, " batch"] | None = None
+    pairs: Pairs | None = None
 
 
 @dataclass(frozen=True)
 class Term:
-    """Names one part of an objective: a loss for each image, and its weight."""
+    """Names one part of an objective: a loss for each image or pair, and its weight."""
 
     name: str
-    loss: Callable[[Step], Float[Tensor, " batch"]]
+    loss: Callable[[Step], Float[Tensor, " items"]]
     weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Diversity:
-    """Sets the class-diversity term.
-
-    Attributes:
-        tau: Strength; zero switches the term off.
-        gamma: Share of the commitment part, in [0, 1]; zero makes the second pass gradient-free.
-        law: How the other group is drawn, a key of ``LAWS``.
-    """
-
-    tau: float = 1.0
-    gamma: float = 0.0
-    law: str = "other"
-
-    def __call__(self, step: Step) -> Float[Tensor, " batch"]:
-        """Return the penalty of each image; zero where the caption was dropped."""
-        if step.other is None:
-            raise ValueError("the diversity term needs the prediction under another prompt")
-        penalty = diversity_penalty(
-            step.prediction,
-            step.other,
-            step.t,
-            horizon=step.horizon,
-            tau=self.tau,
-            gamma=self.gamma,
-        )
-        return penalty * step.kept
 
 
 @dataclass(frozen=True)
@@ -76,7 +103,7 @@ class Objective:
 
     terms: tuple[Term, ...]
 
-    def __call__(self, step: Step) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    def __call__(self, step: Step) -> tuple[Float[Tensor, ""], Parts]:
         """Return the total and each term's mean (weighted, without gradient)."""
         means = {term.name: term.weight * term.loss(step).mean() for term in self.terms}
         return sum(means.values(), start=step.prediction.new_zeros(())), {
@@ -84,9 +111,92 @@ class Objective:
         }
 
 
-def build_objective(diversity: Diversity | None = None) -> Objective:
-    """Return the denoising objective, with the class-diversity term if one is given."""
-    terms = [Term("denoising", lambda step: denoising_error(step.prediction, step.target))]
+def build_objective(
+    diversity: Diversity | None = None, alignment: Alignment | None = None
+) -> Objective:
+    """Return the denoising objective, with the terms of class diversity and of preferences."""
+    terms = [Term("denoising", _denoising)]
     if diversity is not None:
-        terms.append(Term("diversity", diversity))
+        terms.append(Term("diversity", lambda step: _diversity(diversity, step)))
+    if alignment is not None:
+        own = alignment.weight
+        terms.append(Term("preference", lambda s: preference_loss(pair_logit(alignment, s)), own))
+        if alignment.winner_weight:
+            terms.append(Term("winner", _winner, own * alignment.winner_weight))
     return Objective(tuple(terms))
+
+
+def _denoising(step: Step) -> Float[Tensor, " batch"]:
+    error = denoising_error(step.prediction, step.target)
+    return error if step.weights is None else error * step.weights
+
+
+def _diversity(settings: Diversity, step: Step) -> Float[Tensor, " batch"]:
+    """Return the penalty of each image; zero where the caption was dropped."""
+    if step.other is None:
+        raise ValueError("the diversity term needs the prediction under another prompt")
+    penalty = diversity_penalty(
+        step.prediction,
+        step.other,
+        step.t,
+        horizon=step.horizon,
+        tau=settings.tau * ramped(settings.ramp, step.progress),
+        gamma=settings.gamma,
+    )
+    if settings.relative:
+        gap = denoising_error(step.prediction, step.other)
+        penalty = penalty * relative_strength(gap, denoising_error(step.prediction, step.target))
+    if settings.rare and step.borrows is not None:
+        penalty = penalty * step.borrows
+    return penalty * step.kept
+
+
+def _winner(step: Step) -> PerPair:
+    return _pairs(step).errors[0]
+
+
+def _pairs(step: Step) -> Pairs:
+    if step.pairs is None:
+        raise ValueError("the preference term needs pairs of preferred and rejected images")
+    return step.pairs
+
+
+def pair_logit(settings: Alignment, step: Step) -> PerPair:
+    """Return the logit of each pair under the settings' variant.
+
+    Raises:
+        ValueError: If the step holds no pairs, or the reference errors are missing.
+    """
+    pairs = _pairs(step)
+    winner, loser = pairs.errors
+    if settings.safeguard:
+        scale = safe_scale(pairs.winner, pairs.winner_target, pairs.loser, pairs.loser_target)
+        loser = scaled_gradient(loser, scale)
+    beta = settings.steepness
+    if settings.variant == "fairgen":
+        return preference_logit(
+            winner, loser, beta=beta, error_weight=pairs.error_weight, margin=pairs.margin
+        )
+    if pairs.reference is None:
+        raise ValueError("diffusion-dpo needs the errors under a reference network")
+    return reference_logit(winner, loser, *pairs.reference, beta=beta)
+
+
+def pair_figures(settings: Alignment, step: Step) -> Parts:
+    """Return what is logged of pairs: errors of winners and losers apart, implicit accuracy.
+
+    With a reference network, ``winner_gap`` and ``loser_gap`` are the errors less the reference's.
+    """
+    pairs = _pairs(step)
+    winner, loser = (e.detach() for e in pairs.errors)
+    logit = pair_logit(settings, step).detach()
+    found = {
+        "implicit_accuracy": implicit_accuracy(logit).mean(),
+        "logit": logit.mean(),
+        "winner_error": winner.mean(),
+        "loser_error": loser.mean(),
+    }
+    if pairs.reference is not None:
+        found["winner_gap"] = (winner - pairs.reference[0]).mean()
+        found["loser_gap"] = (loser - pairs.reference[1]).mean()
+    return found
