@@ -64,6 +64,19 @@ def test_it_learns_label_and_attribute_of_unseen_images(folder, trained):
     assert np.mean([s == r.group.subgroup for s, r in zip(said["sex"], records, strict=True)]) > 0.9
 
 
+def test_probabilities_belong_to_the_levels_that_it_predicts(folder, trained):
+    extractor, _ = trained
+    images = pixels(folder, "test")
+    found, said = extractor.probabilities(images), extractor.predict(images)
+    assert set(found) == {"finding", "sex"}
+    for head, chances in found.items():
+        assert (chances.shape, chances.dtype) == ((len(images), 2), np.float64)
+        np.testing.assert_allclose(chances.sum(axis=1), 1)
+        levels = extractor.card.heads[head]
+        assert tuple(levels[i] for i in chances.argmax(axis=1)) == said[head]
+    assert {c.shape for c in extractor.probabilities(images[:0]).values()} == {(0, 2)}
+
+
 def test_features_have_unit_spread_on_the_training_split(folder, trained):
     extractor, _ = trained
     found = extractor.features(pixels(folder, "train"))

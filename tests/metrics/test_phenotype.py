@@ -69,6 +69,16 @@ def test_only_the_named_quantities_count(known):
     np.testing.assert_array_equal(known.probabilities(made), known.probabilities(other))
 
 
+def test_another_prefix_names_the_same_shares_and_leaves_out_what_can_be_measured(known):
+    made = anatomy(20, seed=5)
+    usual = by_key(phenotype_scores(known, made, SCHEMA))
+    other = by_key(phenotype_scores(known, made, SCHEMA, prefix="unseen"))
+    assert {metric for metric, _ in other} == {"unseen_fit", "unseen_label", "unseen_attribute"}
+    for (metric, place), score in other.items():
+        same = usual[metric.replace("unseen", "phenotype"), place]
+        assert (score.value, score.low, score.high) == (same.value, same.low, same.high)
+
+
 def test_probabilities_sum_to_one(known):
     np.testing.assert_allclose(known.probabilities(anatomy(5)).sum(axis=1), 1)
 

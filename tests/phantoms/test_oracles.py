@@ -7,6 +7,8 @@ import pytest
 from PIL import PngImagePlugin
 from tests.phantoms.wear import byte, saved
 
+from fairgen.metrics.anatomy import Anatomy
+from fairgen.metrics.phenotype import fit_phenotype
 from fairgen.phantoms import PHANTOMS
 from fairgen.phantoms.phantom import balanced
 
@@ -25,6 +27,39 @@ def test_it_measures_the_quantities_that_the_anatomy_names(phantom):
     assert set(phantom.anatomy(specimen)) == set(names)
     assert len(set(names)) == len(names)
     assert any(q.robust for q in phantom.quantities)
+
+
+def test_it_prefers_by_robust_quantities_and_keeps_others_back(phantom):
+    robust = {q.name: q.robust for q in phantom.quantities}
+    assert phantom.looked_at
+    assert phantom.kept_back
+    assert all(robust[name] for name in phantom.looked_at)
+    assert set(phantom.kept_back) <= set(robust)
+    assert not set(phantom.looked_at) & set(phantom.kept_back)
+
+
+def test_both_halves_tell_something_of_the_label_and_of_the_attribute(phantom):
+    per_group = 120 // len(phantom.schema.groups())
+    taught, asked = (
+        anatomy_of(phantom, balanced(phantom.schema, per_group, f"{phantom.name} {purpose}"))
+        for purpose in ("taught", "asked")
+    )
+    for names in (phantom.looked_at, phantom.kept_back):
+        said = fit_phenotype(taught, names).nearest(asked)
+        parts = [[key.rpartition("|") for key in keys] for keys in (said, asked.groups)]
+        right = {k: np.mean([s[k] == g[k] for s, g in zip(*parts, strict=True)]) for k in (0, 2)}
+        assert right[2] > 1.2 / len(phantom.schema.label.levels)
+        if phantom.name != "mri":  # age hardly shows in what an autoencoder leaves of a brain
+            assert right[0] > 1.2 / len(phantom.schema.subgroups())
+
+
+def anatomy_of(phantom, specimens):
+    names = tuple(q.name for q in phantom.quantities)
+    rows = [
+        phantom.measure(phantom.render(s, 64)) or dict.fromkeys(names, np.nan) for s in specimens
+    ]
+    values = np.array([[row[n] for n in names] for row in rows])
+    return Anatomy(names, values, tuple(s.group.key for s in specimens))
 
 
 def test_it_takes_pixels_and_nothing_else(phantom):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -117,6 +117,23 @@ class Extractor:
             for head, scores in self.network(x).items():
                 found[head] += [self.card.heads[head][i] for i in scores.argmax(1).tolist()]
         return {head: tuple(values) for head, values in found.items()}
+
+    @torch.inference_mode()
+    def probabilities(
+        self, images: UInt8[np.ndarray, "n h w c"]
+    ) -> dict[str, Float64[np.ndarray, "n levels"]]:
+        """Return each head's probabilities of its levels, in double precision.
+
+        Args:
+            images: As for ``features``.
+        """
+        found: dict[str, list[np.ndarray]] = {
+            head: [np.empty((0, len(levels)))] for head, levels in self.card.heads.items()
+        }
+        for x in self._chunks(images):
+            for head, scores in self.network(x).items():
+                found[head].append(scores.cpu().double().softmax(1).numpy())
+        return {head: np.concatenate(parts) for head, parts in found.items()}
 
     def _chunks(self, images: UInt8[np.ndarray, "n h w c"]) -> Iterator[Tensor]:
         size, channels = self.card.settings.size, self.card.channels

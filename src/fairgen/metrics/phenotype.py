@@ -16,6 +16,7 @@ from fairgen.metrics.distance import share_score
 from fairgen.metrics.score import Score
 
 QUANTILES = 100
+PREFIX = "phenotype"
 
 
 @dataclass(frozen=True)
@@ -78,29 +79,36 @@ def fit_phenotype(reference: Anatomy, names: Sequence[str]) -> Phenotype:
 
 
 def phenotype_scores(
-    known: Phenotype, anatomy: Anatomy, schema: Schema, *, seed: int = 0
+    known: Phenotype,
+    anatomy: Anatomy,
+    schema: Schema,
+    *,
+    seed: int = 0,
+    prefix: str = PREFIX,
 ) -> list[Score]:
     """Return the shares of images that fit their prompt, overall, by subgroup and by group.
 
     ``phenotype_fit`` asks for the whole group, ``phenotype_label`` and ``phenotype_attribute`` for
     a part of it; an image that cannot be measured fits nothing. ``measurable`` is the share that
-    can be measured.
+    can be measured; it is told under the usual prefix alone.
 
     Args:
         known: What the groups look like.
         anatomy: The images, each its own subject.
         schema: The groups.
         seed: Seed of the bootstrap.
+        prefix: Beginning of the metrics' names, where ``known`` looks at other quantities.
     """
     said = known.nearest(anatomy)
     pairs = list(zip(anatomy.groups, said, strict=True))
     parts = [(g.rpartition(SEPARATOR), s.rpartition(SEPARATOR)) for g, s in pairs]
     right = {
-        "phenotype_fit": [g == s for g, s in pairs],
-        "phenotype_label": [g[2] == s[2] for g, s in parts],
-        "phenotype_attribute": [g[0] == s[0] for g, s in parts],
-        "measurable": anatomy.measurable.tolist(),
+        f"{prefix}_fit": [g == s for g, s in pairs],
+        f"{prefix}_label": [g[2] == s[2] for g, s in parts],
+        f"{prefix}_attribute": [g[0] == s[0] for g, s in parts],
     }
+    if prefix == PREFIX:
+        right["measurable"] = anatomy.measurable.tolist()
     return [
         share_score(metric, place, np.array(values)[rows], np.flatnonzero(rows).tolist(), seed)
         for metric, values in right.items()

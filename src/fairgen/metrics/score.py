@@ -34,7 +34,11 @@ DIRECTIONS: Mapping[str, str] = MappingProxyType(
         "phenotype_fit": "higher",
         "phenotype_label": "higher",
         "phenotype_attribute": "higher",
+        "unseen_fit": "higher",
+        "unseen_label": "higher",
+        "unseen_attribute": "higher",
         "measurable": "higher",
+        "within_group": "none",
         "anatomy_distance": "lower",
         "wasserstein": "lower",
     }
@@ -92,6 +96,7 @@ def direction(metric: str) -> str:
     head, *rest = metric.split("_")
     short = f"{head}_variance" if rest[-1:] == ["variance"] else head
     name = short if head in ("fid", "kid", "wasserstein") else metric
+    name = "within_group" if metric.startswith("within_group_") else name
     if name not in DIRECTIONS:
         raise ValueError(f"metric: unknown '{metric}'; expected one of {', '.join(DIRECTIONS)}")
     return DIRECTIONS[name]

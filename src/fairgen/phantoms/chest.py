@@ -46,5 +46,10 @@ CHEST = Phantom(
     anatomy=anatomy,
     measure=measure,
     quantities=QUANTITIES,
+    looked_at=("opacity_extent", "opacity_laterality", "opacity_periphery", "breast_shadow"),
+    kept_back=(
+        *("effusion_left", "effusion_right", "perihilar_index"),
+        *("cardiothoracic_ratio", "lung_area"),
+    ),
     words=MappingProxyType({"normal": "no finding"}),
 )

@@ -43,5 +43,9 @@ MRI = Phantom(
     anatomy=anatomy,
     measure=measure,
     quantities=QUANTITIES,
+    # Tissue is what is neither ventricle nor sulcus, and temporal horns are parts of the
+    # ventricles: in either half they would give away the other.
+    looked_at=("brain_area", "sulcal_width"),
+    kept_back=("ventricle_ratio", "lesions"),
     template="an axial brain MRI of a patient aged {attributes}, {label}",
 )

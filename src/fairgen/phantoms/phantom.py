@@ -65,6 +65,10 @@ class Phantom:
         measure: The oracle: anatomy from pixels alone, or ``None`` where the image shows nothing
             that can be measured.
         quantities: What anatomy consists of; empty where there is none.
+        looked_at: The quantities that the oracle goes by where it prefers one image to another in a
+            physician's place; empty where it cannot.
+        kept_back: The quantities that it never looks at then, so that they can judge what came of
+            its preferences.
         template: Prompt template; empty for the modality's own.
         words: How a level is worded in the prompt, where its name would not do.
     """
@@ -77,6 +81,8 @@ class Phantom:
     anatomy: Callable[[Specimen], Mapping[str, float]]
     measure: Callable[[Image], Mapping[str, float] | None]
     quantities: tuple[Quantity, ...] = ()
+    looked_at: tuple[str, ...] = ()
+    kept_back: tuple[str, ...] = ()
     template: str = ""
     words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 

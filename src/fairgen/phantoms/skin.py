@@ -53,4 +53,6 @@ SKIN = Phantom(
     anatomy=anatomy,
     measure=measure,
     quantities=QUANTITIES,
+    looked_at=("ita", "scale", "violaceous"),
+    kept_back=("crust", "redness", "darkening"),
 )

@@ -23,6 +23,8 @@ from fairgen.study.config import Study
 Pixels = UInt8[np.ndarray, "n h w c"]
 Seen = tuple[str, str, UInt8[np.ndarray, "h w c"]]  # name, group key, image
 ANATOMY = "anatomy.parquet"
+UNSEEN = "unseen"
+"""Prefix of the scores by the quantities that no preference of the oracle's looked at."""
 REFERENCE, REAL, AUTOENCODER, SYNTHETIC = "reference", "real", "autoencoder", "synthetic"
 
 
@@ -110,6 +112,9 @@ def read_anatomy(path: Path, phantom: Phantom, source: str) -> Anatomy:
 def anatomy_scores(phantom: Phantom, reference: Path, judged: Path, source: str) -> list[Score]:
     """Return how well one set of images fits its prompts, and how far its anatomy is from real.
 
+    ``unseen_fit``, ``unseen_label`` and ``unseen_attribute`` tell how well it fits by the
+    quantities alone that the oracle keeps back when it prefers images in a physician's place.
+
     Args:
         phantom: Whose anatomy.
         reference: Table of ``write_reference``.
@@ -122,5 +127,13 @@ def anatomy_scores(phantom: Phantom, reference: Path, judged: Path, source: str)
     fitted = fit_phenotype(known, robust)
     return [
         *phenotype_scores(fitted, made, phantom.schema),
+        *_unseen_scores(phantom, known, made),
         *anatomy_distances(known, made, phantom.schema, robust),
     ]
+
+
+def _unseen_scores(phantom: Phantom, known: Anatomy, made: Anatomy) -> list[Score]:
+    if not phantom.kept_back:
+        return []
+    fitted = fit_phenotype(known, phantom.kept_back)
+    return phenotype_scores(fitted, made, phantom.schema, prefix=UNSEEN)
