@@ -14,11 +14,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fairgen.engine.loop import StepReport, Training, training_steps
-from fairgen.engine.pairs import Feedback
+from fairgen.engine.loop import StepReport, training_steps
+from fairgen.engine.pairs import Feedback, check_feedback
+from fairgen.engine.prepare import prepare
 from fairgen.engine.reward import RewardSettings, train_reward
 from fairgen.engine.settings import TrainSettings
-from fairgen.engine.train import check_feedback, prepare
+from fairgen.engine.training import Training
 from fairgen.files.atomic import copy_file
 from fairgen.files.folder import CohortFolder, read_cohort
 from fairgen.files.preferences import Preference, read_preferences, write_preferences

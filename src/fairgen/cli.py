@@ -14,6 +14,9 @@ from typer.exceptions import TyperException
 from fairgen import __version__
 from fairgen.cli_import import importing
 from fairgen.cli_options import AsJson, Assignments, CohortPath, Out, Seed
+from fairgen.cli_review import reviewing
+from fairgen.cli_reward import reward
+from fairgen.cli_train import export, train
 from fairgen.errors import FairGenError
 
 app = typer.Typer(
@@ -27,6 +30,9 @@ scoring = typer.Typer(help="Write rows of scores.jsonl.", no_args_is_help=True)
 app.add_typer(importing, name="import")
 app.add_typer(basing, name="base")
 app.add_typer(scoring, name="score")
+app.add_typer(reviewing, name="review")
+for command in (train, export, reward):
+    app.command()(command)
 
 INTERRUPTED = 130  # as shells report Ctrl-C
 
@@ -178,37 +184,6 @@ def base_tiny(
     settings = override(TinySettings(), assignments or ())
     make_tiny(read_cohort(cohort), out=out, settings=settings, seed=seed)
     print(out)
-
-
-@app.command()
-def train(
-    method: Annotated[str, typer.Option(help="sd, cbrs, sqrs, cbdm or fairgen.")],
-    cohort: CohortPath,
-    base: Annotated[str, typer.Option(help="Pipeline folder, hub id, or tiny.")],
-    out: Out,
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps.", min=1)] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between.", min=0)] = None,
-    assignments: Assignments = None,
-    seed: Seed = 0,
-) -> None:
-    """Fine-tune a base with one method; repeating the command resumes.
-
-    Example: fairgen train --method fairgen --cohort cohorts/skin --base bases/skin
-    --out models/fairgen --steps 500 --set batch_size=16
-    """
-    from fairgen.engine.settings import TrainSettings
-    from fairgen.engine.train import train as run
-    from fairgen.files.folder import read_cohort
-    from fairgen.methods import find_method
-    from fairgen.study.overrides import override
-
-    given = list(assignments or ())
-    given += [f"steps={steps}"] if steps is not None else []
-    given += [f"checkpoint_every={checkpoint_every}"] if checkpoint_every is not None else []
-    settings = override(TrainSettings(), given)
-    recipe = find_method(method)
-    folder = read_cohort(cohort)
-    print(run(folder, method=recipe, base=base, out=out, settings=settings, seed=seed))
 
 
 @app.command()

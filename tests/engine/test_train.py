@@ -37,8 +37,11 @@ def same(a, b):
 def test_every_method_trains_to_a_pipeline_folder(name, cohort, base, quick, tmp_path):
     out = train(cohort, method=METHODS[name], base=base, out=tmp_path / "m", settings=quick)
     assert [r["step"] for r in lines(out)] == [2, 4, 6]
-    assert set(lines(out)[0]["parts"]) == {t.name for t in METHODS[name].objective.terms}
+    plain = METHODS[name].without_preferences
+    assert set(lines(out)[0]["parts"]) == {t.name for t in plain.objective.terms}
     assert sum(lines(out)[0]["draws"].values()) == 2 * 4
+    assert sum(lines(out)[0]["expected_draws"].values()) == pytest.approx(8, abs=1e-3)
+    assert ("hardness" in lines(out)[0]) == (plain.awareness is not None)
     assert set(lines(out)[-1]["condition_strength"]) == {
         f"t={t}" for t in (100, 300, 500, 700, 900)
     }

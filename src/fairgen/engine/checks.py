@@ -9,7 +9,9 @@ from fairgen.engine.settings import TrainSettings
 from fairgen.errors import CheckpointError, CohortError, MissingExtra, StudyError
 from fairgen.files.folder import CohortFolder
 
-WRITTEN = frozenset({"pipeline", "log.jsonl", "checkpoints", "grids", "fairgen", "wandb", "mlruns"})
+WRITTEN = frozenset(
+    {"pipeline", "lora", "log.jsonl", "checkpoints", "grids", "fairgen", "wandb", "mlruns"}
+)
 """What a training leaves in its folder before it has finished; three are the trackers'."""
 
 
@@ -40,6 +42,8 @@ def check_machine(settings: TrainSettings) -> None:
             f"tracker: {settings.tracker} is not installed; expected `pip install "
             f"{settings.tracker}`, or tracker=none"
         )
+    if settings.lora_rank is not None and settings.train_text_encoder:
+        raise StudyError("lora_rank: adapters are the U-Net's; expected train_text_encoder=false")
     if settings.mixed_precision == "fp16" and not torch.cuda.is_available():
         raise StudyError(
             "mixed_precision: fp16 needs a GPU and there is none; expected no, or bf16"

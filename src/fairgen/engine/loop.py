@@ -6,97 +6,47 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fairgen.diffusion.draw import Draw, DrawPlan
-from fairgen.diffusion.schedule import Latents, Schedule
-from fairgen.engine.backbone import Backbone
-from fairgen.engine.latents import LatentCache
+from fairgen.cohort.seed import derive
+from fairgen.diffusion.draw import Draw
+from fairgen.diffusion.schedule import Latents
 from fairgen.engine.settings import TrainSettings
-from fairgen.methods.method import Method
-from fairgen.objectives.objective import Step
+from fairgen.engine.training import Training, pair_batch, predict, safeguarded
+from fairgen.objectives.denoising import denoising_error, min_snr_weight
+from fairgen.objectives.gradient_norm import last_layer_norm, tally_norms
+from fairgen.objectives.objective import Pairs, Step, pair_figures
+from fairgen.objectives.perturbation import advance_perturbation, perturbation_weights
 
-
-@dataclass(frozen=True)
-class Captions:
-    """Holds every group's caption, and the empty one in the last row.
-
-    Attributes:
-        prompts: The groups' captions, in the schema's order.
-        tokens: Token ids.
-        table: Their embeddings; computed anew each step where the text encoder is trained.
-    """
-
-    prompts: tuple[str, ...]
-    tokens: Int[Tensor, "rows length"]
-    table: Float[Tensor, "rows length width"]
-
-    @property
-    def empty(self) -> int:
-        """Return the row of the empty caption."""
-        return len(self.tokens) - 1
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Says how training images are drawn.
-
-    Attributes:
-        groups: Index of each image's group.
-        weights: Weight of each image.
-        law: Chance of each other group (column) for an image of each group (row).
-    """
-
-    groups: Int[Tensor, " images"]
-    weights: Float[Tensor, " images"]
-    law: Float[Tensor, "groups groups"]
-
-
-@dataclass(frozen=True)
-class Training:
-    """Holds all that a training step reads and changes."""
-
-    method: Method
-    settings: TrainSettings
-    accelerator: Accelerator
-    backbone: Backbone
-    models: Mapping[str, Any]
-    optimizer: Any
-    ema: EMAModel
-    schedule: Schedule
-    draws: DrawPlan
-    rows: Rows
-    cache: LatentCache
-    captions: Captions
-
-    @property
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """Return the trained parameters, in a fixed order."""
-        return [p for model in self.models.values() for p in model.parameters()]
-
-    @property
-    def global_batch(self) -> int:
-        """Return the images of one optimisation step over all processes."""
-        processes: int = self.accelerator.num_processes
-        return self.settings.batch_size * self.settings.accumulation * processes
+FIGURE = "preference."
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """Tells what one optimisation step did; tensors stay on the device until they are read."""
+    """Tells what one optimisation step did; tensors stay on the device until they are read.
+
+    Attributes:
+        step: Number of the step, from zero.
+        loss: The total.
+        parts: Each term's mean.
+        figures: What else is told of preference pairs; empty without them.
+        grad_norm: Norm of the gradient before it was clipped.
+        learning_rate: The step's rate.
+        rows: The training images that were drawn.
+        shares: Chance that a draw fell on each group.
+    """
 
     step: int
     loss: Float[Tensor, ""]
     parts: Mapping[str, Float[Tensor, ""]]
+    figures: Mapping[str, Float[Tensor, ""]]
     grad_norm: Float[Tensor, ""]
     learning_rate: float
     rows: Int[Tensor, " batch"]
+    shares: Float[Tensor, " groups"]
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
@@ -115,36 +65,60 @@ def training_steps(training: Training, start: int) -> Iterator[StepReport]:
 
 def _optimise(training: Training, step: int) -> StepReport:
     accelerator, settings = training.accelerator, training.settings
-    draw = training.draws.draw(step, training.global_batch, training.rows.weights)
+    weights = training.adaptive.weights(training.rows.weights, training.rows.groups)
+    draw = training.draws.draw(step, training.global_batch, weights)
     rate = learning_rate(settings, step)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     losses: list[dict[str, Tensor]] = []
     norm: Tensor = torch.zeros((), device=accelerator.device)
+    tallies: list[Tensor] = []
     for micro in range(settings.accumulation):
         first = micro * accelerator.num_processes + accelerator.process_index
         part = draw.part(first * settings.batch_size, (first + 1) * settings.batch_size)
         with accelerator.accumulate(*training.models.values()):
-            total, means = training.method.objective(_forward(training, part))
+            seen = _forward(training, part, step, first)
+            total, means = training.method.objective(seen)
             accelerator.backward(total)
             if accelerator.sync_gradients:
                 norm = accelerator.clip_grad_norm_(training.parameters, settings.max_grad_norm)
             training.optimizer.step()
             training.optimizer.zero_grad()
-        losses.append({"total": total.detach(), **means})
+        tallies += _norms(training, part, seen)
+        _advance_perturbation(training, part, seen, step * settings.accumulation + micro)
+        losses.append({"total": total.detach(), **means, **_figures(training, seen)})
+    _extend_window(training, tallies)
     training.ema.step(training.parameters)
     parts = {name: torch.stack([m[name] for m in losses]).mean() for name in losses[0]}
-    return StepReport(step, parts.pop("total"), parts, norm.detach(), rate, draw.rows)
+    return StepReport(
+        step=step,
+        loss=parts.pop("total"),
+        figures={k.removeprefix(FIGURE): parts.pop(k) for k in list(parts) if FIGURE in k},
+        parts=parts,
+        grad_norm=norm.detach(),
+        learning_rate=rate,
+        rows=draw.rows,
+        shares=training.rows.shares(weights),
+    )
 
 
-def _forward(training: Training, draw: Draw) -> Step:
-    """Return the network's predictions for one batch, under one or two prompts."""
+def _forward(training: Training, draw: Draw, step: int, place: int) -> Step:
+    """Return all that the objective looks at in one batch.
+
+    Args:
+        training: The training.
+        draw: The batch's draws.
+        step: Number of the optimisation step.
+        place: Number of the batch among all batches of the step, over all processes.
+    """
     device = training.accelerator.device
     clean = training.cache.sample(draw.rows, draw.posterior, draw.flipped).to(device)
     noise, t = draw.noise.to(device), draw.t.to(device)
     groups = training.rows.groups[draw.rows]
     noised = training.schedule.add_noise(clean, noise, t)
     own = torch.where(draw.kept, groups, training.captions.empty)
+    if training.tap is not None:
+        training.tap.arm()
     prediction = predict(training, noised, t, own)
     other, compared = _other_prediction(training, draw, noised, t)
     return Step(
@@ -154,7 +128,93 @@ def _forward(training: Training, draw: Draw) -> Step:
         horizon=training.schedule.horizon,
         kept=compared.to(device),
         other=other,
+        progress=step / training.settings.steps,
+        weights=_loss_weights(training, groups, t, step, place),
+        borrows=training.rows.borrows[groups].to(device),
+        pairs=_pairs(training, step, place),
     )
+
+
+def _loss_weights(
+    training: Training,
+    groups: Int[Tensor, " batch"],
+    t: Int[Tensor, " batch"],
+    step: int,
+    place: int,
+) -> Float[Tensor, " batch"] | None:
+    """Return the weight of each image's denoising error; nothing where all count alike."""
+    weights: Tensor | None = None
+    if training.settings.min_snr_gamma is not None:
+        weights = min_snr_weight(training.schedule, t, training.settings.min_snr_gamma)
+    method, state = training.method, training.adaptive.perturbation
+    if method.perturbation is not None and state is not None:
+        members = training.rows.members[groups]
+        size = training.settings.batch_size
+        noise = training.draws.normal(
+            "perturbation", step, training.global_batch, members.shape[1]
+        )[place * size : (place + 1) * size]
+        own = perturbation_weights(method.perturbation, state, members, noise).float().to(t.device)
+        weights = own if weights is None else weights * own
+    return weights
+
+
+def _norms(training: Training, draw: Draw, seen: Step) -> list[Tensor]:
+    """Return this batch's gradient norms by group and noise step, captions kept; or nothing."""
+    aware = training.method.awareness
+    if aware is None or training.tap is None:
+        return []
+    norms = last_layer_norm(training.tap.read(), seen.prediction, seen.target)
+    bins = seen.t * aware.bins // seen.horizon
+    groups = training.rows.groups[draw.rows].to(norms.device)
+    shape = (len(training.rows.law), aware.bins)
+    return [tally_norms(norms, groups, bins, draw.kept.to(norms.device), shape)]
+
+
+def _extend_window(training: Training, tallies: list[Tensor]) -> None:
+    """Add a step's gradient norms, over all processes, to the window."""
+    window, aware = training.adaptive.window, training.method.awareness
+    if window is None or aware is None:
+        return
+    tally = training.accelerator.reduce(torch.stack(tallies).sum(dim=0), "sum")
+    training.adaptive.window = window.extended(tally.cpu(), aware.window)
+
+
+def _advance_perturbation(training: Training, draw: Draw, seen: Step, number: int) -> None:
+    """Let FairDiffusion look at the errors of one batch over all processes."""
+    settings, state = training.method.perturbation, training.adaptive.perturbation
+    if settings is None or state is None:
+        return
+    errors = denoising_error(seen.prediction.detach(), seen.target)
+    members = training.rows.members[training.rows.groups[draw.rows]].to(errors.device)
+    losses, known = training.accelerator.gather((errors, members))
+    training.adaptive.perturbation = advance_perturbation(
+        settings,
+        state,
+        losses.double().cpu(),
+        known.cpu(),
+        training.rows.cardinalities,
+        derive(training.draws.seed, "perturbation", number),
+    )
+
+
+def _figures(training: Training, seen: Step) -> dict[str, Tensor]:
+    if seen.pairs is None or training.method.alignment is None:
+        return {}
+    found = pair_figures(training.method.alignment, seen.pairs)
+    return {f"{FIGURE}{name}": value for name, value in found.items()}
+
+
+def _pairs(training: Training, step: int, place: int) -> Pairs | None:
+    """Return what the network says of one batch of preference pairs, if there are any."""
+    bank = training.bank
+    if bank is None:
+        return None
+    size = bank.settings.pairs
+    batches = training.global_batch // training.settings.batch_size
+    draw = training.draws.draw_pairs(
+        step, size * batches, len(bank), shared_noise=bank.settings.shared_noise
+    ).part(place * size, (place + 1) * size)
+    return safeguarded(training, pair_batch(training, draw))
 
 
 def _other_prediction(
@@ -178,51 +238,3 @@ def other_groups(
     cumulative = law.double().cumsum(dim=1)
     mark = quantile.double()[:, None] * cumulative[:, -1:]
     return (cumulative <= mark).sum(dim=1).clamp(max=law.shape[1] - 1)
-
-
-def predict(
-    training: Training, noised: Latents, t: Int[Tensor, " batch"], caption: Int[Tensor, " batch"]
-) -> Latents:
-    """Return the U-Net's prediction under the captions of the given rows."""
-    device = training.accelerator.device
-    if "text_encoder" in training.models:
-        tokens = training.captions.tokens[caption].to(device)
-        embedded = training.models["text_encoder"](tokens)[0]
-    else:
-        embedded = training.captions.table[caption].to(device)
-    prediction: Latents = training.models["unet"](noised, t, embedded).sample
-    return prediction
-
-
-@torch.no_grad()
-def condition_strength(
-    training: Training, *, images: int = 32, marks: tuple[int, ...] = (100, 300, 500, 700, 900)
-) -> dict[str, float]:
-    r"""Return how much the prompt matters: mean $|\epsilon(c)-\epsilon(c')|^2$ by noise step.
-
-    $c$ is an image's own prompt, $c'$ that of another group drawn uniformly; the images and the
-    noise are the same at every call. A v-prediction is turned into the noise that it implies.
-
-    Args:
-        training: The training.
-        images: Images looked at.
-        marks: Noise steps, in thousandths of the horizon.
-    """
-    draw = training.draws.draw(-1, images, training.rows.weights)
-    draw = Draw(**{**vars(draw), "flipped": torch.zeros_like(draw.flipped)})
-    device, groups = training.accelerator.device, training.rows.groups[draw.rows]
-    other = (groups + 1 + (draw.quantile * (training.captions.empty - 1)).long()) % (
-        training.captions.empty
-    )
-    clean = training.cache.sample(draw.rows, draw.posterior, draw.flipped).to(device)
-    strength = {}
-    for mark in marks:
-        t = torch.full((images,), mark * training.schedule.horizon // 1000, device=device)
-        noised = training.schedule.add_noise(clean, draw.noise.to(device), t)
-        own, others = (
-            training.schedule.noise(predict(training, noised, t, rows).float(), noised, t)
-            for rows in (groups, other)
-        )
-        gap = own - others
-        strength[f"t={int(t[0])}"] = gap.square().mean().item()
-    return strength

@@ -18,6 +18,15 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         caption_dropout: Share of captions replaced by the empty one, in [0, 1].
         max_grad_norm: Norm to which gradients are clipped.
         ema_decay: Largest decay of the averaged weights, which are the ones saved.
+        prediction: What the network predicts, ``epsilon`` or ``v_prediction``; unset, as the base.
+        min_snr_gamma: Largest signal-to-noise ratio that the denoising error is weighted by (5 is
+            usual); unset, every noise step counts alike.
+        noise_offset: Strength of added noise that is constant over each latent channel (0.1 is
+            usual), which helps very dark and very bright images.
+        lora_rank: Rank of the low-rank adapters that are trained in place of the U-Net; unset, the
+            whole U-Net is trained.
+        lora_alpha: Scale of the adapters; unset, their rank.
+        lora_targets: Names of the layers that get adapters.
         mixed_precision: Arithmetic of the U-Net; weights stay in fp32.
         gradient_checkpointing: Recompute activations to save memory.
         flip: Mirror half of the images; unset, as the modality allows.
@@ -44,6 +53,12 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
     caption_dropout: float = Field(0.1, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
     ema_decay: float = Field(0.9999, ge=0, lt=1)
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    min_snr_gamma: float | None = Field(None, gt=0)
+    noise_offset: float = Field(0.0, ge=0)
+    lora_rank: int | None = Field(None, ge=1)
+    lora_alpha: float | None = Field(None, gt=0)
+    lora_targets: tuple[str, ...] = Field(("to_q", "to_k", "to_v", "to_out.0"), min_length=1)
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     gradient_checkpointing: bool = False
     flip: bool | None = None

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fairgen.cohort.schema import Group
-from fairgen.engine.loop import StepReport, Training
+from fairgen.engine.loop import StepReport
+from fairgen.engine.training import Training
 from fairgen.files.atomic import write_text
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class TrainLog:
         self._sums: dict[str, Any] = {}
         self._steps = 0
         self._draws = torch.zeros(len(groups), dtype=torch.long)
+        self._expected = torch.zeros(len(groups), dtype=torch.float64)
         self._since = time.monotonic()
         self._timed = 0
         self.note = ""
@@ -40,16 +43,23 @@ class TrainLog:
         """Take up one step's report."""
         seen = {"loss": report.loss, "grad_norm": report.grad_norm}
         seen |= {f"parts.{name}": value for name, value in report.parts.items()}
+        seen |= {f"preference.{name}": value for name, value in report.figures.items()}
         for name, value in seen.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         groups = self._training.rows.groups[report.rows]
         self._draws += torch.bincount(groups, minlength=len(self._draws))
+        self._expected += len(report.rows) * report.shares
         self._steps += 1
         self._timed += 1
         self._rate = report.learning_rate
 
-    def flush(self, done: int, strength: Mapping[str, float] | None) -> None:
-        """Write the window's means as the line of step ``done`` and begin a new window."""
+    def flush(self, done: int, probed: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the window's means as the line of step ``done`` and begin a new window.
+
+        Args:
+            done: Steps done.
+            probed: What was measured now; empty where nothing was.
+        """
         accelerator = self._training.accelerator
         keys = list(self._sums)
         stacked = torch.stack([torch.as_tensor(self._sums[k]).float() for k in keys])
@@ -59,19 +69,28 @@ class TrainLog:
         line: dict[str, Any] = {
             "step": done,
             "loss": values["loss"],
-            "parts": {k.removeprefix("parts."): v for k, v in values.items() if "parts." in k},
+            "parts": _under("parts.", values),
             "lr": self._rate,
             "grad_norm": values["grad_norm"],
             "images_per_second": round(speed, 2),
             "draws": dict(zip(self._keys, self._draws.tolist(), strict=True)),
+            "expected_draws": self._by_group(self._expected),
+            **{name: dict(found) for name, found in probed.items()},
         }
-        if strength is not None:
-            line["condition_strength"] = dict(strength)
+        hard = self._training.adaptive.hardness()
+        if hard is not None:
+            line["hardness"] = self._by_group(hard)
+        if told := _under("preference.", values):
+            line["preference"] = told
         self.note = f"loss {line['loss']:.4f}  {speed:.0f} images/s"
         self._write(line)
         self._sums, self._steps, self._timed = {}, 0, 0
         self._draws = torch.zeros_like(self._draws)
+        self._expected = torch.zeros_like(self._expected)
         self._since = time.monotonic()
+
+    def _by_group(self, values: Tensor) -> dict[str, float]:
+        return {k: round(v, 4) for k, v in zip(self._keys, values.tolist(), strict=True)}
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._training.accelerator.is_main_process:
@@ -79,11 +98,12 @@ class TrainLog:
                 file.write(json.dumps(line) + "\n")
         flat = {"loss": line["loss"], "lr": line["lr"], "grad_norm": line["grad_norm"]}
         flat |= {f"parts/{k}": v for k, v in line["parts"].items()}
+        flat |= {f"preference/{k}": v for k, v in line.get("preference", {}).items()}
         self._training.accelerator.log(flat, step=line["step"])
 
     def restore(self, step: int) -> None:
         """Drop the lines written after the checkpoint of ``step``, and those that are damaged."""
-        if not self._path.is_file():
+        if not (self._path.is_file() and self._training.accelerator.is_main_process):
             return
         lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         whole = [t for t in lines if t.endswith("\n")]  # a kill leaves at most half a last line
@@ -92,6 +112,11 @@ class TrainLog:
             if steps[text] is None:
                 logger.warning("%s: line %d is damaged; dropped", self._path, number)
         write_text(self._path, "".join(t for t in whole if (steps[t] or inf) <= step))
+
+
+def _under(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
+    """Return the values whose name begins with the prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 
 
 def _step_of(line: str) -> int | None:

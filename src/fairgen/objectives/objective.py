@@ -21,7 +21,6 @@ from fairgen.objectives.preference import (
     preference_logit,
     preference_loss,
     reference_logit,
-    safe_scale,
     scaled_gradient,
 )
 
@@ -40,6 +39,7 @@ class Pairs:
         error_weight: Lambda of Eq. 7.
         margin: What the reward model adds to the logit before beta; zero without one.
         reference: The two errors under the reference network, winners first, if there is one.
+        loser_scale: Factor of the losers' gradient, where the winners are safeguarded.
     """
 
     winner: Latents
@@ -49,6 +49,7 @@ class Pairs:
     error_weight: float = 1.0
     margin: PerPair | float = 0.0
     reference: tuple[PerPair, PerPair] | None = None
+    loser_scale: Tensor | float = 1.0
 
     @property
     def errors(self) -> tuple[PerPair, PerPair]:
@@ -120,7 +121,9 @@ def build_objective(
         terms.append(Term("diversity", lambda step: _diversity(diversity, step)))
     if alignment is not None:
         own = alignment.weight
-        terms.append(Term("preference", lambda s: preference_loss(pair_logit(alignment, s)), own))
+        terms.append(
+            Term("preference", lambda s: preference_loss(pair_logit(alignment, _pairs(s))), own)
+        )
         if alignment.winner_weight:
             terms.append(Term("winner", _winner, own * alignment.winner_weight))
     return Objective(tuple(terms))
@@ -151,6 +154,10 @@ def _diversity(settings: Diversity, step: Step) -> Float[Tensor, " batch"]:
     return penalty * step.kept
 
 
+def _preference(settings: Alignment, step: Step) -> PerPair:
+    return preference_loss(pair_logit(settings, _pairs(step)))
+
+
 def _winner(step: Step) -> PerPair:
     return _pairs(step).errors[0]
 
@@ -161,17 +168,14 @@ def _pairs(step: Step) -> Pairs:
     return step.pairs
 
 
-def pair_logit(settings: Alignment, step: Step) -> PerPair:
+def pair_logit(settings: Alignment, pairs: Pairs) -> PerPair:
     """Return the logit of each pair under the settings' variant.
 
     Raises:
-        ValueError: If the step holds no pairs, or the reference errors are missing.
+        ValueError: If the variant needs reference errors and there are none.
     """
-    pairs = _pairs(step)
     winner, loser = pairs.errors
-    if settings.safeguard:
-        scale = safe_scale(pairs.winner, pairs.winner_target, pairs.loser, pairs.loser_target)
-        loser = scaled_gradient(loser, scale)
+    loser = scaled_gradient(loser, pairs.loser_scale)
     beta = settings.steepness
     if settings.variant == "fairgen":
         return preference_logit(
@@ -182,14 +186,13 @@ def pair_logit(settings: Alignment, step: Step) -> PerPair:
     return reference_logit(winner, loser, *pairs.reference, beta=beta)
 
 
-def pair_figures(settings: Alignment, step: Step) -> Parts:
+def pair_figures(settings: Alignment, pairs: Pairs) -> Parts:
     """Return what is logged of pairs: errors of winners and losers apart, implicit accuracy.
 
     With a reference network, ``winner_gap`` and ``loser_gap`` are the errors less the reference's.
     """
-    pairs = _pairs(step)
     winner, loser = (e.detach() for e in pairs.errors)
-    logit = pair_logit(settings, step).detach()
+    logit = pair_logit(settings, pairs).detach()
     found = {
         "implicit_accuracy": implicit_accuracy(logit).mean(),
         "logit": logit.mean(),

@@ -7,8 +7,6 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from fairgen.diffusion.schedule import Latents
-
 PerPair = Float[Tensor, " pairs"]
 RewardReading = Literal["none", "margin", "offset", "x0"]
 
@@ -29,7 +27,8 @@ class Alignment(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         weight: Weight of the whole preference part in the objective.
         winner_weight: Weight of the winner's own denoising error beside the comparison.
         shared_noise: Whether winner and loser get the same noise.
-        safeguard: Scale the loser's gradient so that, to first order, no winner's error grows.
+        safeguard: Scale the losers' gradient so that, to first order, the preference term's step
+            never lets the winners' errors grow. Costs two more backward passes over the pairs.
         pairs: Pairs a device looks at beside each of its batches.
     """
 
@@ -112,33 +111,30 @@ def implicit_accuracy(logit: PerPair) -> PerPair:
 
 
 def safe_scale(
-    winner: Latents, winner_target: Latents, loser: Latents, loser_target: Latents
-) -> PerPair:
-    r"""Return how much of the loser's gradient may stay so that the winner's error does not grow.
+    winner: Float[Tensor, " weights"], loser: Float[Tensor, " weights"]
+) -> Float[Tensor, ""]:
+    r"""Return how much of the losers' gradient may stay so that the winners' error does not grow.
 
-    With $g_w$ and $g_l$ the two errors' gradients with respect to the output, a step along
-    $-(g_w - s\,g_l)$ changes the winner's error by $-\lVert g_w\rVert^2 + s\,g_w\cdot g_l$, so
+    A step along $-(g_w - s\,g_l)$ changes the winners' error by
+    $-\lVert g_w\rVert^2 + s\,g_w\cdot g_l$ to first order, so
 
     $$s=\min\left(1,\ \lVert g_w\rVert^2/(g_w\cdot g_l)\right)\ \text{where}\ g_w\cdot g_l>0$$
 
-    and 1 elsewhere. It is exact to first order where both outputs move alike.
+    and 1 elsewhere.
 
     Args:
-        winner: Prediction for the winner.
-        winner_target: What it should have been.
-        loser: Prediction for the loser.
-        loser_target: What it should have been.
+        winner: $g_w$, gradient of the winners' errors, each weighted as the loss weights it.
+        loser: $g_l$, that of the losers' errors likewise.
 
     Reference:
-        "Diffusion-SDPO", arXiv 2511.03317: safeguarded preference optimisation.
+        "Diffusion-SDPO", arXiv 2511.03317, which takes both gradients with respect to the output;
+        here they are with respect to all trained weights.
     """
-    first = (winner - winner_target).detach().float().flatten(1)
-    second = (loser - loser_target).detach().float().flatten(1)
-    common = (first * second).sum(dim=1)
-    bound = first.square().sum(dim=1) / common.clamp(min=1e-30)
-    return bound.clamp(max=1.0).where(common > 0, 1.0)
+    common = winner.double() @ loser.double()
+    bound = winner.double().square().sum() / common.clamp(min=1e-300)
+    return bound.clamp(max=1.0).where(common > 0, 1.0).float()
 
 
-def scaled_gradient(values: PerPair, scale: PerPair) -> PerPair:
+def scaled_gradient(values: PerPair, scale: Tensor | float) -> PerPair:
     """Return the values unchanged, with their gradient multiplied by the scale."""
     return scale * values + ((1 - scale) * values).detach()

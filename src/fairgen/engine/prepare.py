@@ -1,0 +1,214 @@
+"""Everything that a training needs before its first step, on its device."""
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from diffusers.training_utils import EMAModel
+from jaxtyping import Int
+from torch import Tensor
+
+from fairgen.cohort.resample import RESAMPLERS, repeats
+from fairgen.cohort.schema import Schema
+from fairgen.cohort.seed import derive
+from fairgen.diffusion.draw import DrawPlan
+from fairgen.diffusion.schedule import Schedule
+from fairgen.engine.adaptive import Tap, start_adaptive
+from fairgen.engine.backbone import Backbone, embed, load_backbone, tokenize
+from fairgen.engine.latents import encode, image_batches
+from fairgen.engine.lora import add_adapters
+from fairgen.engine.pairs import Encoding, Feedback, load_pairs
+from fairgen.engine.settings import TrainSettings
+from fairgen.engine.training import Captions, Rows, Training
+from fairgen.errors import StudyError
+from fairgen.files.folder import CohortFolder
+from fairgen.methods.method import Method
+from fairgen.objectives.diversity import borrowing, other_law
+from fairgen.objectives.preference import Alignment
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(  # noqa: PLR0913 - what a training is made of
+    folder: CohortFolder,
+    *,
+    method: Method,
+    base: str,
+    settings: TrainSettings,
+    feedback: Feedback | None = None,
+    seed: int,
+    out: Path,
+) -> Training:
+    """Return everything a training step needs, on its device."""
+    train_part = replace(folder, cohort=folder.cohort.part("train"))
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        gradient_accumulation_steps=settings.accumulation,
+        mixed_precision=settings.mixed_precision,
+        log_with=None if settings.tracker == "none" else settings.tracker,
+        project_dir=str(out),
+    )
+    backbone = load_backbone(base)
+    set_prediction(backbone, settings)
+    flip = folder.modality.flip if settings.flip is None else settings.flip
+    how = Encoding(_size(settings, backbone), flip, accelerator.device)
+    tokenize(backbone, [folder.prompts.render(g) for g in folder.cohort.schema.groups()])
+    batches = image_batches(train_part, size=how.size, batch=32)
+    cache = encode(backbone, batches, mirror=flip, device=how.device)
+    bank = None
+    if feedback is not None and method.alignment is not None:
+        bank = load_pairs(folder, method, feedback, backbone, how)
+    backbone.vae.to("cpu")
+    captions = _captions(backbone, folder, accelerator.device)
+    models = trained_models(backbone, settings, derive(seed, "adapters"))
+    if bank is not None and method.alignment is not None:
+        bank = replace(bank, reference=_reference(backbone, method.alignment, settings, how))
+    parameters = [p for m in models.values() for p in m.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    tap = None if method.awareness is None else Tap(backbone.unet)
+    prepared = accelerator.prepare(*models.values(), optimizer)
+    ema = EMAModel(parameters, decay=settings.ema_decay)
+    ema.to(accelerator.device)
+    schedule = Schedule(
+        backbone.scheduler.alphas_cumprod, backbone.scheduler.config.prediction_type
+    )
+    rows = _rows(train_part, method)
+    return Training(
+        method=method,
+        settings=settings,
+        accelerator=accelerator,
+        backbone=backbone,
+        models=dict(zip(models, prepared, strict=False)),
+        optimizer=prepared[-1],
+        ema=ema,
+        schedule=schedule,
+        draws=DrawPlan(
+            seed=derive(seed, "train"),
+            shape=cache.shape,
+            horizon=schedule.horizon,
+            dropout=settings.caption_dropout,
+            flip=flip,
+            offset=settings.noise_offset,
+        ),
+        rows=rows,
+        cache=cache,
+        captions=captions,
+        adaptive=start_adaptive(method, len(rows.law), rows.cardinalities),
+        tap=tap,
+        bank=bank,
+    )
+
+
+def _reference(
+    backbone: Backbone, alignment: Alignment, settings: TrainSettings, how: Encoding
+) -> Any:  # noqa: ANN401 - a model of diffusers
+    """Return a frozen copy of the U-Net, if errors are taken relative to one."""
+    if alignment.variant != "diffusion-dpo" or settings.lora_rank is not None:
+        return None
+    return copy.deepcopy(backbone.unet).requires_grad_(False).to(how.device)
+
+
+def _size(settings: TrainSettings, backbone: Backbone) -> int:
+    """Return the side of the training images in pixels.
+
+    Raises:
+        StudyError: If latents cannot hold images of that side.
+    """
+    size = settings.size or backbone.image_size
+    if size % backbone.reduction:
+        raise StudyError(
+            f"size: {size}; the base shrinks images by {backbone.reduction}; expected a multiple "
+            "of that"
+        )
+    return size
+
+
+def set_prediction(backbone: Backbone, settings: TrainSettings) -> None:
+    """Let a base predict what the settings ask for."""
+    if settings.prediction is not None:
+        backbone.scheduler.register_to_config(prediction_type=settings.prediction)
+
+
+def trained_models(backbone: Backbone, settings: TrainSettings, seed: int) -> dict[str, Any]:
+    """Return the networks that are trained, by name; the others are frozen.
+
+    Args:
+        backbone: The base.
+        settings: What is trained: the whole U-Net, adapters, the text encoder too.
+        seed: Seed of the adapters' first weights.
+
+    Raises:
+        StudyError: If no layer can get an adapter.
+    """
+    models: dict[str, Any] = {"unet": backbone.unet}
+    if settings.train_text_encoder:
+        models["text_encoder"] = backbone.text_encoder
+    for part in (backbone.vae, backbone.text_encoder, backbone.unet):
+        part.requires_grad_(any(part is m for m in models.values()))
+        part.eval()
+    if settings.lora_rank is not None:
+        add_adapters(backbone.unet, settings, seed)
+    for model in models.values():
+        model.train()
+    if settings.gradient_checkpointing:
+        backbone.unet.enable_gradient_checkpointing()
+    return models
+
+
+def trained_parameters(
+    models: Mapping[str, Any],
+) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """Yield the trained parameters, named by model and place, in a fixed order."""
+    for name, model in models.items():
+        for place, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                yield f"{name}.{place}", parameter
+
+
+def _captions(backbone: Backbone, folder: CohortFolder, device: torch.device) -> Captions:
+    groups = folder.cohort.schema.groups()
+    prompts = [*(folder.prompts.render(g) for g in groups), ""]
+    backbone.text_encoder.to(device)
+    table = embed(backbone, prompts).float().cpu()
+    return Captions(tuple(prompts[:-1]), tokenize(backbone, prompts), table)
+
+
+def _rows(folder: CohortFolder, method: Method) -> Rows:
+    schema, counts = folder.cohort.schema, folder.cohort.counts()
+    groups = schema.groups()
+    index = {g: i for i, g in enumerate(groups)}
+    weights = RESAMPLERS[method.resampler].weights(counts)
+    records = folder.cohort.records
+    for group, often in repeats(counts, weights).items():
+        logger.info(
+            "%s: %d images, each drawn %.2f times an epoch", group.key, counts[group], often
+        )
+    law = "other" if method.diversity is None else method.diversity.law
+    return Rows(
+        groups=torch.tensor([index[r.group] for r in records]),
+        weights=torch.tensor([weights[r.group] for r in records]).float(),
+        law=other_law(law, groups, counts),
+        borrows=borrowing(groups, counts),
+        members=_members(schema),
+        cardinalities=tuple(len(a.levels) for a in schema.attributes),
+    )
+
+
+def _members(schema: Schema) -> Int[Tensor, "groups attributes"]:
+    """Return the levels of each group, numbered over all attributes."""
+    rows = []
+    for group in schema.groups():
+        first, row = 0, []
+        for attribute, level in zip(schema.attributes, group.levels, strict=True):
+            row.append(first + attribute.levels.index(level))
+            first += len(attribute.levels)
+        rows.append(row)
+    return torch.tensor(rows)

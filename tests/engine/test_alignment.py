@@ -1,0 +1,308 @@
+"""Preference terms, reward readings and the reference network, inside real trainings."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fairgen.engine import probes
+from fairgen.engine import train as module
+from fairgen.engine.pairs import Feedback
+from fairgen.engine.prepare import prepare
+from fairgen.engine.reward import RewardModel, RewardSettings, train_reward
+from fairgen.engine.settings import TrainSettings
+from fairgen.engine.train import train
+from fairgen.engine.training import pair_batch, safeguarded
+from fairgen.errors import CheckpointError, PreferenceError, StudyError
+from fairgen.files.image import write_image
+from fairgen.files.preferences import Preference, read_preferences, write_preferences
+from fairgen.methods import Method
+from fairgen.objectives import Alignment, preference_loss
+from fairgen.objectives.objective import pair_logit
+
+PAIRS = 48
+
+
+def weights(out):
+    return load_file(out / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def lines(out):
+    return [json.loads(t) for t in (out / "log.jsonl").read_text().splitlines()]
+
+
+def differ(a, b):
+    return any(not torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="session")
+def said(cohort, tmp_path_factory) -> Path:
+    """Pairs of every group: the brighter image is preferred."""
+    root, rng = tmp_path_factory.mktemp("said"), np.random.default_rng(0)
+    groups, pairs = cohort.cohort.schema.groups(), []
+    for i in range(PAIRS):
+        group = groups[i % len(groups)]
+        level = int(rng.integers(60, 180))
+        for name, own in (("w", level + 40), ("l", level - 40)):
+            image = rng.integers(own - 15, own + 15, (32, 32, 3)).astype(np.uint8)
+            write_image(root / "images" / f"{i}{name}.png", image)
+        text = cohort.prompts.render(group)
+        images = (root / "images" / f"{i}{n}.png" for n in "wl")
+        pairs.append(Preference(group, text, *images))
+    write_preferences(root / "preferences.jsonl", pairs)
+    return root / "preferences.jsonl"
+
+
+@pytest.fixture(scope="session")
+def reward(cohort, base, said, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("reward") / "reward"
+    train_reward(
+        read_preferences(said, cohort.prompts),
+        folder=cohort,
+        base=base,
+        settings=RewardSettings(steps=30, widths=(8, 16), noise=0.0),
+        out=out,
+    )
+    return out
+
+
+def method(**alignment):
+    return Method(name="sd", alignment=Alignment(pairs=4, **alignment))
+
+
+@pytest.fixture
+def run(cohort, base, quick, said, reward, tmp_path):
+    def start(name, recipe, feedback=True, settings=quick, **change):
+        return train(
+            cohort,
+            method=recipe,
+            base=base,
+            out=tmp_path / name,
+            settings=settings.model_copy(update=change),
+            feedback=Feedback(said, reward) if feedback else None,
+        )
+
+    return start
+
+
+def test_each_reading_of_the_reward_is_a_training_of_its_own(run):
+    found = {r: weights(run(r, method(reward=r))) for r in ("none", "margin", "offset", "x0")}
+    names = list(found)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            assert differ(found[one], found[other]), (one, other)
+
+
+@pytest.mark.parametrize("reading", ["margin", "x0"])
+def test_a_constant_reward_and_its_negative_train_otherwise(reading, run, monkeypatch):
+    true = RewardModel.score
+    own = weights(run("own", method(reward=reading)))
+    monkeypatch.setattr(RewardModel, "score", lambda self, x, g: 0 * true(self, x, g))
+    constant = weights(run("constant", method(reward=reading)))
+    monkeypatch.setattr(RewardModel, "score", lambda self, x, g: -true(self, x, g))
+    negative = weights(run("negative", method(reward=reading)))
+    assert differ(own, constant)
+    assert differ(own, negative)
+    assert differ(constant, negative)
+    assert not differ(constant, weights(run("none", method(reward="none"))))
+
+
+@pytest.mark.parametrize("lora", [None, 2])
+def test_with_a_reference_the_loss_begins_at_ln_2(lora, run):
+    out = run("dpo", method(variant="diffusion-dpo"), steps=1, log_every=1, lora_rank=lora)
+    first = lines(out)[0]
+    assert first["parts"]["preference"] == pytest.approx(math.log(2), abs=1e-6)
+    assert first["preference"]["implicit_accuracy"] == 0.5
+    assert first["preference"]["winner_gap"] == first["preference"]["loser_gap"] == 0
+
+
+@pytest.mark.parametrize(("lora", "rate"), [(None, 3e-4), (2, 1e-2)])
+def test_against_a_reference_the_model_comes_to_favour_winners(lora, rate, run):
+    recipe = method(variant="diffusion-dpo", winner_weight=0.0, beta=20.0)
+    out = run("dpo", recipe, steps=24, log_every=8, probe_every=24, lora_rank=lora,
+              learning_rate=rate)  # fmt: skip
+    last = lines(out)[-1]
+    assert last["preference"]["implicit_accuracy"] > 0.6
+    assert last["parts"]["preference"] < math.log(2)
+    assert last["preference"]["loser_gap"] > last["preference"]["winner_gap"]
+
+
+def test_without_preferences_the_term_is_left_out_and_the_manifest_says_so(run):
+    out = run("m", method(), feedback=False)
+    assert set(lines(out)[0]["parts"]) == {"denoising"}
+    assert json.loads((out / "manifest.json").read_text())["preferences"] == "none"
+
+
+def test_the_manifest_tells_source_number_and_strength(run, said):
+    manifest = json.loads((run("m", method()) / "manifest.json").read_text())
+    assert manifest["preferences"] == "file"
+    assert manifest["pairs"] == PAIRS
+    assert manifest["error_weight"] > 1
+    assert manifest["reward_digest"] is None
+
+
+def test_lambda_gives_the_difference_of_errors_unit_spread(cohort, base, quick, said, tmp_path):
+    training = probes.calibrated(
+        prepare(
+            cohort, method=method(), base=base, settings=quick,
+            feedback=Feedback(said), seed=0, out=tmp_path,
+        )
+    )  # fmt: skip
+    winner, loser = probes.pair_errors(training, 256)
+    assert (training.bank.error_weight * (winner - loser)).std().item() == pytest.approx(1)
+
+
+def test_fixed_pairs_have_no_gap_before_the_first_step(cohort, base, quick, said, tmp_path):
+    training = probes.calibrated(
+        prepare(
+            cohort, method=method(), base=base, settings=quick,
+            feedback=Feedback(said), seed=0, out=tmp_path,
+        )
+    )  # fmt: skip
+    assert probes.probe_pairs(training) == pytest.approx(
+        {"winner_gap": 0.0, "loser_gap": 0.0}, abs=1e-7
+    )
+
+
+def test_a_training_with_preferences_resumes_to_the_same_weights(run, monkeypatch):
+    recipe = method(reward="x0", variant="fairgen")
+    whole = run("whole", recipe)
+    steps = module.training_steps
+
+    def cut(training, start):
+        for report in steps(training, start):
+            if report.step >= 3:
+                raise KeyboardInterrupt
+            yield report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "training_steps", cut)
+        with pytest.raises(KeyboardInterrupt):
+            run("cut", recipe)
+    again = run("cut", recipe)
+    assert not differ(weights(whole), weights(again))
+    speedless = [
+        [{k: v for k, v in row.items() if k != "images_per_second"} for row in lines(out)]
+        for out in (whole, again)
+    ]
+    assert speedless[0] == speedless[1]
+
+
+def test_the_resumed_reference_is_the_network_before_the_first_step(run, monkeypatch):
+    recipe = method(variant="diffusion-dpo")
+    whole = run("whole", recipe)
+    steps = module.training_steps
+
+    def cut(training, start):
+        for report in steps(training, start):
+            if report.step >= 3:
+                raise KeyboardInterrupt
+            yield report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "training_steps", cut)
+        with pytest.raises(KeyboardInterrupt):
+            run("cut", recipe)
+    assert not differ(weights(whole), weights(run("cut", recipe)))
+
+
+def test_shared_noise_is_a_choice_that_matters(run):
+    assert differ(
+        weights(run("shared", method(shared_noise=True))),
+        weights(run("apart", method(shared_noise=False))),
+    )
+
+
+def test_other_preferences_are_another_training(run, cohort, said):
+    recipe = method()
+    out = run("m", recipe)
+    pairs = read_preferences(said, cohort.prompts)
+    write_preferences(said.parent / "fewer.jsonl", pairs[:-1])
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(
+            cohort, method=recipe, base=json.loads((out / "manifest.json").read_text())["base"],
+            out=out, settings=TrainSettings.model_validate(
+                json.loads((out / "manifest.json").read_text())["settings"]
+            ), feedback=Feedback(said.parent / "fewer.jsonl"),
+        )  # fmt: skip
+
+
+def test_preferences_and_methods_that_do_not_fit_are_refused(cohort, base, quick, said, tmp_path):
+    cases = (
+        (Method(name="sd"), Feedback(said), "method sd: uses no preferences"),
+        (method(reward="x0"), Feedback(said), "alignment.reward is x0, yet no reward"),
+        (
+            method(variant="diffusion-dpo", reward="margin"),
+            Feedback(said, tmp_path),
+            "alignment.reward: margin; diffusion-dpo takes none",
+        ),
+    )
+    for recipe, feedback, message in cases:
+        with pytest.raises(StudyError, match=message):
+            train(cohort, method=recipe, base=base, out=tmp_path / "m", settings=quick,
+                  feedback=feedback)  # fmt: skip
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text("[]\n")
+    with pytest.raises(PreferenceError, match=r"broken\.jsonl"):
+        train(cohort, method=method(), base=base, out=tmp_path / "m", settings=quick,
+              feedback=Feedback(broken))  # fmt: skip
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_reward_of_another_autoencoder_is_refused(cohort, quick, said, reward, tmp_path):
+    with pytest.raises(StudyError, match="another autoencoder than the base's"):
+        train(cohort, method=method(reward="margin"), base="tiny", out=tmp_path / "m",
+              settings=quick.model_copy(update={"size": 32}),
+              feedback=Feedback(said, reward))  # fmt: skip
+
+
+def test_the_safeguards_step_never_raises_the_winners_errors(cohort, quick, tmp_path):
+    """Along the exact gradient of all weights of the base that ships with the package.
+
+    The losers are nearly the winners, but of more contrast: their gradients are alike and larger.
+    """
+    rng, groups, pairs = np.random.default_rng(0), cohort.cohort.schema.groups(), []
+    for i in range(24):
+        shape = rng.normal(size=(8, 8, 3)).repeat(8, 0).repeat(8, 1)
+        images = [tmp_path / f"{i}{name}.png" for name in "wl"]
+        for image, contrast in zip(images, (20, 60), strict=True):
+            write_image(image, (128 + contrast * shape).clip(0, 255).astype(np.uint8))
+        group = groups[i % len(groups)]
+        pairs.append(Preference(group, cohort.prompts.render(group), *images))
+    write_preferences(tmp_path / "p.jsonl", pairs)
+    changes = {}
+    for safe in (False, True):
+        recipe = method(safeguard=safe, winner_weight=0.0, beta=5.0)
+        training = probes.calibrated(
+            prepare(cohort, method=recipe, base="tiny", settings=quick, seed=0, out=tmp_path,
+                    feedback=Feedback(tmp_path / "p.jsonl"))
+        )  # fmt: skip
+        changes[safe] = [along(training, number) for number in range(8)]
+    assert min(changes[True]) >= -1e-5 * max(map(abs, changes[False]))
+    assert min(changes[False]) < 0
+
+
+def along(training, number):
+    """Return how fast the winners' weighted errors fall along the preference term's step."""
+    draw = training.draws.draw_pairs(number, 4, len(training.bank), shared_noise=True)
+    pairs = safeguarded(training, pair_batch(training, draw))
+    logit = pair_logit(training.method.alignment, pairs)
+    share = torch.sigmoid(-logit).detach()
+    losses = preference_loss(logit).sum(), (share * pairs.errors[0]).sum()
+    step, winner = (
+        torch.cat(
+            [
+                g.flatten()
+                for g in torch.autograd.grad(
+                    loss, training.parameters, retain_graph=True, allow_unused=True
+                )
+                if g is not None
+            ]
+        )
+        for loss in losses
+    )
+    return (step.double() @ winner.double()).item()

@@ -1,0 +1,132 @@
+"""What users expect of a fine-tuning: adapters, v-prediction, Min-SNR, noise offset, export."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+
+from fairgen.engine.export import export_pipeline
+from fairgen.engine.generate import open_generator
+from fairgen.engine.train import train
+from fairgen.errors import CheckpointError, StudyError
+from fairgen.methods import METHODS
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+def unet(folder):
+    return load_file(folder / UNET)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def lines(out):
+    return [json.loads(t) for t in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def run(cohort, base, quick, tmp_path):
+    def start(name="m", method="sd", **change):
+        return train(cohort, method=METHODS[method], base=base, out=tmp_path / name,
+                     settings=quick.model_copy(update=change))  # fmt: skip
+
+    return start
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_adapters_that_diffusers_loads(method, run, base, tmp_path):
+    out = run(method=method, lora_rank=2, learning_rate=1e-2)
+    before, after = load_file(f"{base}/{UNET}"), unet(out / "pipeline")
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert changed
+    assert all("attn" in k and k.endswith("weight") for k in changed)
+    assert set(before) == set(after)
+    assert (out / "lora" / "pytorch_lora_weights.safetensors").stat().st_size < 200_000
+    pipeline = StableDiffusionPipeline.from_pretrained(base)
+    pipeline.load_lora_weights(out / "lora")
+    pipeline.fuse_lora()
+    own = {k.replace("base_layer.", ""): v for k, v in pipeline.unet.state_dict().items()}
+    for key in changed:
+        torch.testing.assert_close(own[key], after[key])
+
+
+def test_adapters_change_nothing_before_the_first_step(run, base):
+    out = run(lora_rank=2, steps=1, learning_rate=1e-12)
+    before, after = load_file(f"{base}/{UNET}"), unet(out / "pipeline")
+    for key in before:
+        torch.testing.assert_close(before[key], after[key])
+
+
+def test_adapters_resume_to_the_same_weights(run, monkeypatch):
+    from fairgen.engine import train as module
+
+    whole = run("whole", lora_rank=2)
+    steps = module.training_steps
+
+    def cut(training, start):
+        for report in steps(training, start):
+            if report.step >= 3:
+                raise KeyboardInterrupt
+            yield report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "training_steps", cut)
+        with pytest.raises(KeyboardInterrupt):
+            run("cut", lora_rank=2)
+    again = run("cut", lora_rank=2)
+    assert same(unet(whole / "pipeline"), unet(again / "pipeline"))
+
+
+def test_layers_without_the_name_are_refused(run):
+    with pytest.raises(StudyError, match="lora_targets: nothing; expected names"):
+        run(lora_rank=2, lora_targets=("nothing",))
+    with pytest.raises(StudyError, match="expected train_text_encoder=false"):
+        run(lora_rank=2, train_text_encoder=True)
+
+
+def test_the_prediction_type_can_be_chosen_and_is_saved(run):
+    found = {}
+    for kind in ("epsilon", "v_prediction"):
+        out = run(kind, prediction=kind)
+        config = json.loads((out / "pipeline" / "scheduler" / "scheduler_config.json").read_text())
+        assert config["prediction_type"] == kind
+        found[kind] = unet(out / "pipeline")
+    assert not same(*found.values())
+
+
+@pytest.mark.parametrize("change", [{"min_snr_gamma": 5.0}, {"noise_offset": 0.1}])
+def test_weighting_and_offset_change_the_training_and_no_draw(change, run):
+    plain, other = run("plain"), run("other", **change)
+    assert [r["draws"] for r in lines(plain)] == [r["draws"] for r in lines(other)]
+    assert not same(unet(plain / "pipeline"), unet(other / "pipeline"))
+    assert lines(plain)[0]["loss"] != lines(other)[0]["loss"]
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_the_averaged_or_the_last_weights_are_exported(rank, run, tmp_path):
+    out = run(lora_rank=rank, learning_rate=1e-2, ema_decay=0.5)
+    ema = export_pipeline(out, tmp_path / "ema", weights="ema")
+    last = export_pipeline(out, tmp_path / "last", weights="last")
+    assert same(unet(ema), unet(out / "pipeline"))
+    assert not same(unet(ema), unet(last))
+    assert (tmp_path / "last" / "lora").is_dir() == (rank is not None)
+    StableDiffusionPipeline.from_pretrained(last)
+    assert json.loads((tmp_path / "last" / "export.json").read_text())["weights"] == "last"
+
+
+def test_an_export_that_cannot_be_done_is_refused(run, tmp_path):
+    out = run()
+    with pytest.raises(StudyError, match="--weights best: unknown; expected one of ema, last"):
+        export_pipeline(out, tmp_path / "x", weights="best")
+    shutil.rmtree(out / "checkpoints")
+    with pytest.raises(CheckpointError, match="holds no checkpoint of step 6, the last"):
+        export_pipeline(out, tmp_path / "x")
+    with pytest.raises(CheckpointError, match=r"no manifest\.json"):
+        export_pipeline(tmp_path, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    assert open_generator(out)
