@@ -71,7 +71,7 @@ def reward(cohort, base, said, tmp_path_factory) -> Path:
 
 
 def method(**alignment):
-    return Method(name="sd", alignment=Alignment(pairs=4, **alignment))
+    return Method(name="sd", alignment=Alignment(**{"pairs": 4, "weight": 1.0, **alignment}))
 
 
 @pytest.fixture

@@ -231,7 +231,10 @@ def anatomy_rows(shape, method, seed):
     good = {"real": 0.9, "autoencoder": 0.8}.get(method) or quality(shape, method)
     common = {"seed": seed, "n": 60}
     for i, place in enumerate(("overall", *shape.schema().subgroups(), *groups)):
-        for metric in ("phenotype_fit", "phenotype_attribute", "phenotype_label", "measurable"):
+        for metric in (
+            *("phenotype_fit", "phenotype_attribute", "phenotype_label", "measurable"),
+            *("unseen_fit", "unseen_attribute", "unseen_label"),
+        ):
             yield row(metric, method, 0.2 + 0.7 * good - 0.01 * i, group=place, **common)
         far = 1.2 - good + 0.02 * i
         yield row("anatomy_distance", method, far, width=0.1, group=place, **common)

@@ -45,6 +45,15 @@ def test_the_shares_have_floors_and_a_panel_a_subgroup(run):
     ]  # fmt: skip
 
 
+def test_what_the_oracle_kept_back_has_a_figure_and_tables_of_its_own(found):
+    (gallery,) = titled(found, "Unseen anatomy fits the prompt")
+    assert "Where a method learned from its preferences, this figure may judge it" in gallery.how
+    captions = [b.caption.replace("\xa0", " ") for b in found if b.kind == "table"]
+    for name in ("prompt", "label", "subgroup"):
+        assert f"Unseen anatomy fits the {name} ↑" in captions
+    assert not titled(found, "Unseen anatomy fits the label")
+
+
 def test_the_opening_says_what_a_guess_would_reach(found):
     assert "which of the 6 groups" in found[0].text
     assert "17 % of images" in found[0].text

@@ -9,7 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairgen.report.chart import INK, Chart, draw, name_rows, own_ids, shown, slug, span, two_lines
+from fairgen.report.chart import (
+    COLOURS,
+    INK,
+    Chart,
+    colour,
+    draw,
+    marker,
+    name_rows,
+    own_ids,
+    shown,
+    slug,
+    span,
+    stroke,
+    two_lines,
+)
 from fairgen.report.dots import DotRow, Line, Mark, Scale, dot_chart
 from fairgen.report.scores import Estimate
 
@@ -136,3 +150,15 @@ def test_axis_limits_hold_every_value_and_have_a_width(values):
 
 def test_a_chart_without_data_has_an_empty_table():
     assert Chart("a", "", "<svg/>", "").table() == "\n"
+
+
+def test_no_two_of_many_items_look_alike():
+    looks = {(colour(i), marker(i)) for i in range(len(COLOURS) * 10)}
+    assert len(looks) == len(COLOURS) * 10
+    lines = {(colour(i), stroke(i)) for i in range(len(COLOURS) * 3)}
+    assert len(lines) == len(COLOURS) * 3
+
+
+def test_a_name_is_broken_after_an_underscore():
+    assert two_lines("sd_preferences_margin", 16) == ["sd_preferences_", "margin"]
+    assert two_lines("law_inverse", 16) == ["law_inverse"]

@@ -169,7 +169,8 @@ def hostile_page(tmp_path_factory, full_run):
         text = path.read_text()
         path.write_text(text.replace("eczema", HOSTILE).replace("sqrs", "</style><b1>"))
     lines = (root / "scores.jsonl").read_text().splitlines(keepends=True)
-    few = [x for x in lines if "anatomy_" not in x and "phenotype_" not in x and "kid_" not in x]
+    left = ("anatomy_", "phenotype_", "unseen_", "kid_")
+    few = [x for x in lines if not any(name in x for name in left)]
     (root / "scores.jsonl").write_text("".join(few))
     (root / "seed0" / "sqrs").rename(root / "seed0" / "<img src=x onerror=alert(1)>")
     return write_report(root)
@@ -240,6 +241,75 @@ def test_eight_methods_and_crossed_attributes_fit(make_run, unrendered):
     Reader(text)
     assert f"{LONG} / f" in text
     assert "One seed: signs are hints, not results." in text
+
+
+ARMS = tuple(f"arm_of_the_study_with_a_long_name_{i:02d}" for i in range(12))
+
+
+def test_a_dozen_arms_with_long_names_fit(make_run, unrendered):
+    run = make_run(**{**SMALL, "methods": ("sd", "fairgen", *ARMS), "seeds": (0,)})
+    study = json.loads((run / "study.json").read_text())
+    arms = {a: {"like": "fairgen", "method": {"diversity": {"tau": 0.5}}} for a in ARMS}
+    (run / "study.json").write_text(json.dumps({**study, "arms": arms}))
+    assert read_run(run).methods == ("sd", "fairgen", *ARMS)
+    text = write_report(run).read_text()
+    Reader(text)
+    assert "diversity.tau = 0.5" in text
+    assert "Study: arms" not in text
+
+
+def test_arms_come_in_the_order_of_the_study_after_the_methods(make_run):
+    run = make_run(**{**SMALL, "methods": ("zeta", "alpha", "fairgen", "sd"), "seeds": (0,)})
+    assert read_run(run).methods == ("sd", "fairgen", "zeta", "alpha")
+
+
+def test_a_model_that_others_begin_from_is_shown_in_training_and_compared_nowhere(
+    make_run, unrendered
+):
+    run = make_run(**{**SMALL, "methods": ("sd", "start", "more"), "seeds": (0,)})
+    shutil.rmtree(run / "seed0" / "start" / "synthetic")
+    for shared in ("candidates", "preferences", "reward"):
+        (run / "seed0" / shared).mkdir()
+    rows = [r for r in (run / "scores.jsonl").read_text().splitlines() if '"start"' not in r]
+    (run / "scores.jsonl").write_text("\n".join(rows))
+    study = json.loads((run / "study.json").read_text())
+    (run / "study.json").write_text(json.dumps({**study, "methods": ["sd", "more"]}))
+    found = read_run(run)
+    assert found.methods == ("sd", "more")
+    assert [t.method for t in found.trained] == ["more", "sd", "start"]
+    assert found.missing == ()
+    Reader(write_report(run).read_text())
+    assert "start" in (run / "report" / "figures" / "loss-denoising.csv").read_text()
+
+
+def test_a_study_that_asks_for_no_classifier_lacks_none(make_run, unrendered):
+    run = make_run(**{**SMALL, "classifiers": (), "seeds": (0,)})
+    study = json.loads((run / "study.json").read_text())
+    (run / "study.json").write_text(json.dumps({**study, "downstream": {"classifiers": []}}))
+    text = write_report(run).read_text()
+    Reader(text)
+    assert "The study trains no classifier: images alone are judged." in text
+    assert "No downstream classifier was scored" not in text
+
+
+def test_preferences_have_their_figures_and_tables(make_run):
+    run = make_run(**{**SMALL, "methods": ("sd", "fairgen"), "seeds": (0,)})
+    log = run / "seed0" / "fairgen" / "model" / "log.jsonl"
+    told = {"preference": {"implicit_accuracy": 0.6},
+            "preference_probe": {"winner_gap": -0.1, "loser_gap": 0.1}}  # fmt: skip
+    lines = [json.loads(x) | told for x in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps(x) + "\n" for x in lines))
+    manifest = {"preferences": "proxy", "pairs": 40, "settings": {"steps": 9}}
+    (log.parent / "manifest.json").write_text(json.dumps(manifest))
+    (run / "seed0" / "preferences").mkdir()
+    review = {"source": "proxy", "comparisons": {"f|yes": 40}}
+    (run / "seed0" / "preferences" / "manifest.json").write_text(json.dumps(review))
+    text = write_report(run).read_text()
+    Reader(text)
+    assert "preferences: proxy (fairgen): a network trained on the training split chose" in text
+    for name in ("preference-gap-0", "preference-accuracy-0"):
+        assert (run / "report" / "figures" / f"{name}.csv").is_file()
+        assert f"figures/{name}.csv" in text
 
 
 def test_one_method_and_one_group_are_enough(make_run):

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from fairgen.report.leaves import flat, lookup
 from fairgen.report.run import Trained, read_run
-from fairgen.report.settings import blocks, flat, guidance, lookup, notices, tables
+from fairgen.report.settings import blocks, guidance, notices, tables
 
 
 def test_nested_settings_become_dotted_keys():

@@ -137,11 +137,18 @@ def test_a_run_without_reference_or_figures_says_so():
     assert "No figure is defined" in paragraph([], ["sd", "fairgen"], 1)
 
 
-def test_the_anatomy_of_a_phantom_is_part_of_the_verdict():
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("phenotype_fit", "Anatomy fits the prompt"),
+        ("unseen_fit", "Unseen anatomy fits the prompt"),
+    ],
+)
+def test_the_anatomy_of_a_phantom_is_part_of_the_verdict(metric, name):
     rows = [
-        Row("phenotype_fit", m, value=v, low=v - 0.05, high=v + 0.05, seed=0)
+        Row(metric, m, value=v, low=v - 0.05, high=v + 0.05, seed=0)
         for m, v in (("sd", 0.4), ("fairgen", 0.6))
     ]
     (found,) = findings(Scores(tuple(rows)), ["sd", "fairgen"], [])
-    assert found.figure.startswith("Anatomy fits the prompt")
+    assert found.figure.startswith(name)
     assert found.words == "higher than sd, intervals do not overlap, one seed"

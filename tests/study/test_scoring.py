@@ -26,7 +26,7 @@ from fairgen.study.scoring import (
 SCHEMA = Schema((Attribute("tone", ("dark", "light")),), Attribute("disease", ("none", "spot")))
 KEYS = {
     "metric", "method", "classifier", "reweight", "split", "group", "value", "low", "high", "n",
-    "seed", "direction",
+    "seed", "direction", "preferences",
 }  # fmt: skip
 
 
@@ -93,13 +93,14 @@ def by_key(rows):
 
 def test_rows_are_json_with_every_key_and_null_only_with_a_reason(folder, tmp_path):
     path = predictions(folder, tmp_path / "p.parquet", {"dark": 0.6, "light": 0.9})
-    origin = Origin("sd", "vit-tiny", reweight=True, seed=3)
+    origin = Origin("sd", "vit-tiny", reweight=True, seed=3, preferences="oracle")
     rows = score_predictions([path], origin, replicates=50)
     for row in rows:
         assert set(row) - {"reason", "note"} == KEYS
         assert (row["method"], row["classifier"], row["reweight"], row["seed"]) == (
             "sd", "vit-tiny", True, 3,
         )  # fmt: skip
+        assert row["preferences"] == "oracle"
         assert (row["value"] is None) == ("reason" in row)
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
 
@@ -166,6 +167,21 @@ def test_fidelity_rows_name_the_extractor_and_their_size(folder, synthetic, extr
     assert "label_consistency" in {metric for metric, _ in found}
 
 
+def test_a_generated_set_says_itself_whose_preferences_its_model_learned_from(
+    folder, synthetic, extractor
+):
+    def said(source, known=None):
+        noted = replace(synthetic, source={**synthetic.source, **source})
+        rows = score_fidelity(
+            folder, noted, extractor, Origin("sd", preferences=known), replicates=20
+        )
+        return {r["preferences"] for r in rows}
+
+    assert said({"preferences": "proxy"}) == {"proxy"}
+    assert said({"preferences": "proxy"}, "oracle") == {"oracle"}
+    assert said({}) == {None}
+
+
 def test_images_that_differ_lie_further_away_than_real_ones(folder, synthetic, extractor):
     made = by_key(score_fidelity(folder, synthetic, extractor, Origin("sd"), replicates=20))
     floors = score_floors(folder, extractor, size=24, replicates=20)
@@ -206,8 +222,9 @@ def test_every_metric_in_the_rows_has_a_direction(folder, synthetic, extractor, 
     rows = score_predictions([path], Origin("sd"), base=[path], replicates=5)
     rows += score_fidelity(folder, synthetic, extractor, Origin("sd"), replicates=5)
     seen = {row["metric"].replace("_indomain", "") for row in rows}
-    oracle = {"phenotype_fit", "phenotype_label", "phenotype_attribute", "measurable"}
-    assert seen == set(DIRECTIONS) - oracle - {"anatomy_distance", "wasserstein"}
+    oracle = {f"{p}_{q}" for p in ("phenotype", "unseen") for q in ("fit", "label", "attribute")}
+    oracle |= {"measurable", "anatomy_distance", "wasserstein", "within_group"}
+    assert seen == set(DIRECTIONS) - oracle
     assert all(row["direction"] == direction(row["metric"]) for row in rows)
     assert not any(isinstance(r["value"], float) and math.isnan(r["value"]) for r in rows)
 

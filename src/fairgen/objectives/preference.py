@@ -24,7 +24,9 @@ class Alignment(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
             that multiplies differences of mean squared errors, without a half).
         error_weight: Lambda of Eq. 7; unset, so that lambda times the difference of the two errors
             has unit spread over the pairs at the start. The released code uses 1.
-        weight: Weight of the whole preference part in the objective.
+        weight: Weight of the whole preference part in the objective. On the skin phantom's
+            validation data 0.03 lets images fit their prompts better at little cost in FID, while
+            0.1 and more drive them to extremes.
         winner_weight: Weight of the winner's own denoising error beside the comparison.
         shared_noise: Whether winner and loser get the same noise.
         safeguard: Scale the losers' gradient so that, to first order, the preference term's step
@@ -36,7 +38,7 @@ class Alignment(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     reward: RewardReading = "none"
     beta: float | None = Field(None, gt=0)
     error_weight: float | None = Field(None, gt=0)
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(0.03, ge=0)
     winner_weight: float = Field(1.0, ge=0)
     shared_noise: bool = True
     safeguard: bool = False

@@ -14,10 +14,11 @@ from fairgen.report.scores import OVERALL, Scores
 from fairgen.report.words import group_text, method_text, number, word
 
 FLOORS = {"real": ("real phantoms", ":"), "autoencoder": ("autoencoder", "--")}
-SHARES = ("phenotype_fit", "phenotype_label", "phenotype_attribute", "measurable")
+SHARES = ("phenotype_fit", "phenotype_label", "phenotype_attribute", "unseen_fit", "measurable")
+TABLED = ("unseen_label", "unseen_attribute")
 DISTANCE = "anatomy_distance"
 PREFIX = "wasserstein_"
-METRICS = (*SHARES, DISTANCE)
+METRICS = (*SHARES, *TABLED, DISTANCE)
 STRONGEST = 1.5  # standard deviations at which a cell has its full tint
 SHARES_HOW = {
     "phenotype_fit": "Share of images whose measured anatomy is more typical of the group that the "
@@ -26,6 +27,9 @@ SHARES_HOW = {
     "for, whatever the subgroup.",
     "phenotype_attribute": "Share of images whose anatomy is most typical of the subgroup that was "
     "asked for, whatever the label.",
+    "unseen_fit": "As the first of these figures, but by the quantities alone that the oracle does "
+    "not look at when it prefers one image to another. Where a method learned from its "
+    "preferences, this figure may judge it and the others may not.",
     "measurable": "Share of images in which the oracle finds anything to measure. The others count "
     "as misses in the figures above and are left out of the distances below.",
 }
@@ -116,7 +120,9 @@ def _shares(scores: Scores, run: Run) -> Iterator[Block]:
     for metric in SHARES:
         how = f"{SHARES_HOW[metric]} {FLOORS_HOW}"
         yield from _panels(scores, run, metric, (how, SHARES_FAIR))
-    for metric in SHARES:
+    for metric in TABLED:
+        yield from _table(scores, run, metric)
+    for metric in (*SHARES, *TABLED):
         yield from _by_group(scores, run, metric)
 
 
@@ -134,6 +140,13 @@ def _panels(scores: Scores, run: Run, metric: str, texts: tuple[str, str]) -> It
     )
     if charts:
         yield Gallery(word(metric).label, charts, *texts)
+    yield from _table(scores, run, metric)
+
+
+def _table(scores: Scores, run: Run, metric: str) -> Iterator[Table]:
+    """Yield a table of a figure: a row a method, a column a subgroup."""
+    found = scores.where(metric=metric)
+    places = [p for p in (OVERALL, *run.subgroups) if found.where(group=p).rows]
     rows = [(m, name) for m, name in _everyone(run).items() if m in found.names("method")]
     if places and rows:
         yield method_table(scores, metric, rows, places)

@@ -27,6 +27,7 @@ COLOURS = (
     *("#8c6d3f", "#7a68c9", "#5f9ea0", "#b0413e"),
 )
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h", "<", ">")
+STROKES = ("-", "--", ":")
 STYLE: Mapping[str, Any] = MappingProxyType(
     {
         "svg.fonttype": "none",
@@ -177,9 +178,10 @@ def shown(text: str, limit: int = 24) -> str:
 
 
 def two_lines(name: str, width: int) -> list[str]:
-    """Return a name on at most two lines of about ``width`` characters."""
+    """Return a name on at most two lines of about ``width`` characters, broken after ``_`` too."""
     for limit in range(2 * width, width, -1):
-        lines = textwrap.wrap(shown(name, limit), width)
+        spaced = shown(name, limit).replace("_", "_ ")
+        lines = [line.replace("_ ", "_") for line in textwrap.wrap(spaced, width)]
         if len(lines) <= 2:
             return lines or [""]
     return [shown(name, width)]
@@ -245,8 +247,16 @@ def colour(index: int) -> str:
 
 
 def marker(index: int) -> str:
-    """Return the marker of the item with this place in its list."""
-    return MARKERS[index % len(MARKERS)]
+    """Return the marker of the item with this place in its list.
+
+    Where colours begin again, markers are moved on by one, so that no two items share both.
+    """
+    return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+
+
+def stroke(index: int) -> str:
+    """Return the line style of the item with this place in its list; it changes with the round."""
+    return STROKES[index // len(COLOURS) % len(STROKES)]
 
 
 def span(values: Iterable[float | None], *, zero: bool = False) -> tuple[float, float]:

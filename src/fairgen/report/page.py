@@ -1,6 +1,6 @@
 """The page itself: sections put together, rendered, and written beside its figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,12 +9,14 @@ from markupsafe import Markup
 from fairgen.errors import StudyError
 from fairgen.files.atomic import write_errors, write_text
 from fairgen.report import (
+    alignment,
     anatomy,
     composition,
     contact,
     fairness,
     fidelity,
     further,
+    recipes,
     settings,
     training,
 )
@@ -102,7 +104,9 @@ def facts(run: Run) -> Iterator[tuple[str, str]]:
         yield "Subgroups", f"{names}: {', '.join(map(subgroup_text, run.subgroups))}"
         yield "Labels", ", ".join(run.cohort.cohort.schema.label.levels)
     yield "Methods", ", ".join(run.methods) or "none yet"
-    yield "Classifiers", ", ".join(run.scores.names("classifier")) or "none yet"
+    yield "Preferences", recipes.source_of(run)
+    lacking = "none" if without_classifiers(run) else "none yet"
+    yield "Classifiers", ", ".join(run.scores.names("classifier")) or lacking
     yield "Seeds", ", ".join(map(str, run.seeds)) or "none yet"
 
 
@@ -148,7 +152,7 @@ def sections(run: Run) -> tuple[Section, ...]:
     return (
         Section("data", "Who is in the data", composition.blocks(cohort) if cohort else absent),
         Section("images", "What the images look like", _sheets(run)),
-        Section("training", "Training", training.blocks(_ordered(run), cohort)),
+        Section("training", "Training", _training(run)),
         Section(
             "fidelity",
             "Fidelity of generated images",
@@ -157,7 +161,7 @@ def sections(run: Run) -> tuple[Section, ...]:
         Section(
             "fairness",
             "Fairness and accuracy of the classifiers",
-            fairness.blocks(scores, methods, subgroups, run.groups),
+            _fairness(run, scores),
         ),
         Section(
             "consistency",
@@ -183,8 +187,27 @@ TERMS = (
 
 
 def _ordered(run: Run) -> list[settings.Trained]:
+    """Return all trainings: the methods under comparison, then those that others begin from."""
     place = {m: i for i, m in enumerate(run.methods)}
-    return sorted(run.trained, key=lambda t: (t.seed, place[t.method]))
+    return sorted(run.trained, key=lambda t: (t.seed, place.get(t.method, len(place)), t.method))
+
+
+def _training(run: Run) -> tuple[Block, ...]:
+    cohort, trained = run.cohort.cohort if run.cohort else None, _ordered(run)
+    return (*training.blocks(trained, cohort), *alignment.blocks(trained))
+
+
+def _fairness(run: Run, scores: Scores) -> tuple[Block, ...]:
+    if without_classifiers(run):
+        return (Note("The study trains no classifier: images alone are judged."),)
+    return fairness.blocks(scores, run.methods, run.subgroups, run.groups)
+
+
+def without_classifiers(run: Run) -> bool:
+    """Return whether the study asks for no classifier, and none was scored."""
+    asked = run.study.get("downstream")
+    names = asked.get("classifiers") if isinstance(asked, Mapping) else None
+    return names == [] and not run.scores.names("classifier")
 
 
 def _sheets(run: Run) -> tuple[Block, ...]:

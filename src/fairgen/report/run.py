@@ -15,6 +15,8 @@ from fairgen.report.scores import FLOORS, OVERALL, Scores, parse_rows
 from fairgen.report.words import sequence
 
 ORDER = ("sd", "cbrs", "sqrs", "cbdm", "fairdiffusion", "fairgen")
+SHARED = (*FLOORS, "candidates", "preferences", "reward")
+"""Folders of a seed that are no method's."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Run:
         anatomy: What the phantom's oracle measured in reference and real images, or ``None``.
         folds: Number of folds, or 0. Cohort, trainings and images shown are then the first one's;
             the scores are of all.
+        told: By seed, the manifest of the review that asked for ``preferences``, and the card of
+            the ``reward`` model, where there are any.
     """
 
     root: Path
@@ -70,12 +74,22 @@ class Run:
     missing: tuple[str, ...]
     anatomy: Anatomy | None = None
     folds: int = 0
+    told: Mapping[int, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Return the generators of the run, the reference first."""
-        names = {t.method for t in self.trained} | set(self.scores.names("method"))
-        return tuple(sorted(names - set(FLOORS), key=_place))
+        """Return the generators under comparison, the reference first, a study's own arms last.
+
+        A model that others only begin from has no images and is none of them.
+        """
+        asked = asked_methods(self.study)
+        names = {
+            t.method
+            for t in self.trained
+            if not asked or t.method in asked or t.synthetic is not None
+        }
+        names = (names | set(self.scores.names("method"))) - set(FLOORS)
+        return tuple(sorted(names, key=lambda m: (_rank(m, ORDER), _rank(m, asked), m)))
 
     @property
     def subgroups(self) -> tuple[str, ...]:
@@ -104,8 +118,14 @@ def _is_part(name: str, names: tuple[str, ...]) -> bool:
     return name.rpartition(SEPARATOR)[0] in names
 
 
-def _place(method: str) -> tuple[int, str]:
-    return (ORDER.index(method) if method in ORDER else len(ORDER), method)
+def _rank(name: str, names: tuple[str, ...]) -> int:
+    return names.index(name) if name in names else len(names)
+
+
+def asked_methods(study: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the methods that a study asks for; none if its settings are not known."""
+    names = study.get("methods")
+    return tuple(n for n in names if isinstance(n, str)) if isinstance(names, list) else ()
 
 
 Gaps = list[tuple[str, str]]  # what is wrong, and where
@@ -128,10 +148,11 @@ def read_run(root: Path) -> Run:
         manifest=_mapping(root / "manifest.json", gaps),
         audit=_mapping(part / "audit.json", gaps),
         cohort=_cohort(part, "cohort", gaps),
-        trained=_trained(part, gaps),
+        trained=_trained(part, asked_methods(study), gaps),
         scores=Scores(rows),
         anatomy=_anatomy(part, "anatomy.parquet", gaps),
         folds=folds,
+        told=_told(part),
         missing=_sentences(gaps),
     )
 
@@ -191,27 +212,42 @@ def _anatomy(root: Path, name: str, gaps: Gaps) -> Anatomy | None:
         return None
 
 
-def _trained(root: Path, gaps: Gaps) -> tuple[Trained, ...]:
-    seeds = {p: int(m[1]) for p in root.glob("seed*") if (m := re.fullmatch(r"seed(\d+)", p.name))}
+def _seeds(root: Path) -> list[tuple[int, Path]]:
+    """Return the seeds' folders."""
+    found = [(m, p) for p in root.glob("seed*") if (m := re.fullmatch(r"seed(\d+)", p.name))]
+    return sorted((int(m[1]), p) for m, p in found if p.is_dir())
+
+
+def _told(root: Path) -> dict[int, dict[str, Mapping[str, Any]]]:
+    found = {
+        seed: {
+            "preferences": _mapping(path / "preferences" / "manifest.json", []),
+            "reward": _mapping(path / "reward" / "reward.json", []),
+        }
+        for seed, path in _seeds(root)
+    }
+    return {seed: told for seed, told in found.items() if any(told.values())}
+
+
+def _trained(root: Path, asked: tuple[str, ...], gaps: Gaps) -> tuple[Trained, ...]:
     folders = [
         (seed, method)
-        for path, seed in sorted(seeds.items(), key=lambda item: item[1])
-        if path.is_dir()
+        for seed, path in _seeds(root)
         for method in sorted(p for p in path.iterdir() if p.is_dir())
-        if method.name not in FLOORS and not method.name.startswith(".")
+        if method.name not in SHARED and not method.name.startswith(".")
     ]
     if not folders:
         gaps.append(("no method has been trained yet", "seed folders"))
-    return tuple(_one(root, seed, path, gaps) for seed, path in folders)
+    return tuple(_one(root, seed, path, asked, gaps) for seed, path in folders)
 
 
-def _one(root: Path, seed: int, path: Path, gaps: Gaps) -> Trained:
+def _one(root: Path, seed: int, path: Path, asked: tuple[str, ...], gaps: Gaps) -> Trained:
     name = f"{path.parent.name}/{path.name}"
     log = _log(path / "model" / "log.jsonl")
     if not log:
         gaps.append(("no training log", name))
     made = (path / "synthetic").is_dir()
-    if not made:
+    if not made and (not asked or path.name in asked):
         gaps.append(("no generated images", name))
     return Trained(
         seed=seed,

@@ -5,48 +5,14 @@ from typing import Any
 
 from fairgen.errors import FairGenError
 from fairgen.files.digest import file_digest
+from fairgen.report import recipes
 from fairgen.report.blocks import Block, Note, Table, plain_table
+from fairgen.report.leaves import flat, leaf, lookup
 from fairgen.report.run import Run, Trained
 from fairgen.report.words import sequence
 
 DIGESTED = ("study.json", "manifest.json", "audit.json", "scores.jsonl", "cohort/cohort.json")
 SMALL = ("tiny", "scratch", "small")
-
-
-def flat(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield dotted keys and texts of all leaves of decoded JSON."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list) and any(isinstance(v, Mapping) for v in value):
-        for i, inner in enumerate(value, 1):
-            yield from flat(inner, f"{prefix}.{i}" if prefix else str(i))
-    else:
-        yield prefix, leaf(value)
-
-
-def leaf(value: object) -> str:
-    """Return one leaf of decoded JSON as text."""
-    if value is None or value in ("", [], {}):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(leaf(v) for v in value)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
-
-
-def lookup(value: object, *names: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return the first value whose key contains one of the names, at any depth; else ``None``."""
-    if not isinstance(value, Mapping):
-        return None
-    for key, inner in value.items():
-        if any(name in str(key).lower() for name in names):
-            return inner
-    found = (lookup(inner, *names) for inner in value.values())
-    return next((f for f in found if f is not None), None)
 
 
 def tables(value: Mapping[str, Any], title: str) -> Iterator[Table]:
@@ -61,12 +27,14 @@ def tables(value: Mapping[str, Any], title: str) -> Iterator[Table]:
 
 def blocks(run: Run) -> tuple[Block, ...]:
     """Return the resolved settings, each model's own, versions and times, and digests."""
-    found: list[Block] = [*tables(run.study, "Study")]
+    found: list[Block] = [*recipes.blocks(run)]
+    found += tables({k: v for k, v in run.study.items() if k != "arms"}, "Study")
     if not run.study:
         found.append(Note("study.json is missing: the settings are unknown.", missing=True))
-    if run.trained:
-        found.append(generation_table(run.trained))
-    found += guidance_tables(run.trained)
+    made = [t for t in run.trained if t.method in run.methods]
+    if made:
+        found.append(generation_table(made))
+    found += guidance_tables(made)
     stages = run.manifest.get("stages")
     found += tables({k: v for k, v in run.manifest.items() if k != "stages"}, "Provenance")
     if isinstance(stages, Mapping) and stages:
@@ -104,7 +72,7 @@ def generation_table(trained: Sequence[Trained]) -> Table:
             str(t.seed),
             *(leaf(sampling(t).get(n)) for n in ("guidance", "sampler", "steps")),
             "–" if t.synthetic is None else f"{len(t.synthetic.cohort):,}",
-            preferences(t),
+            recipes.preferences(t),
         )
         for t in trained
     ]
@@ -137,14 +105,6 @@ def guidance_tables(trained: Sequence[Trained]) -> Iterator[Table]:
         yield plain_table("Choice of guidance", head, rows)
 
 
-def preferences(trained: Trained) -> str:
-    """Return which preferences a method was trained with; a dash where it uses none."""
-    found = lookup(trained.manifest, "preferences")
-    if isinstance(found, Mapping):
-        found = lookup(found, "kind", "source", "name") or "yes"
-    return leaf(found)
-
-
 def guidance(run: Run) -> str:
     """Return the guidance scale of each method as prose; empty where none is recorded."""
     by_method: dict[str, list[str]] = {m: [] for m in run.methods}
@@ -160,7 +120,7 @@ def guidance(run: Run) -> str:
 
 def notices(run: Run) -> tuple[str, ...]:
     """Return what must stand beside the verdict."""
-    texts = [*_about_cohort(run), *_about_preferences(run), *_about_networks(run)]
+    texts = [*_about_cohort(run), *recipes.notices(run), *_about_networks(run)]
     research = (
         "Research use only: neither the images nor the classifiers are fit for diagnosis or "
         "treatment."
@@ -191,24 +151,6 @@ def _about_cohort(run: Run) -> Iterator[str]:
         named = f" ({run.cohort.terms} in the cohort folder)" if run.cohort.terms else ""
         text = leaf(terms) if terms else "see the file"
         yield f"Terms of the cohort, which hold for what is generated from it too{named}: {text}."
-
-
-def _about_preferences(run: Run) -> Iterator[str]:
-    found: dict[str, list[str]] = {}
-    for t in run.trained:
-        if lookup(t.manifest, "preferences") is not None:
-            found.setdefault(preferences(t), []).append(t.method)
-    for kind, methods in found.items():
-        if kind == "none":
-            wanting = [m for m in dict.fromkeys(methods) if m.startswith("fairgen")]
-            if not wanting:
-                continue
-            yield (
-                f"preferences: none ({sequence(wanting)}): trained without "
-                "physicians' choices, on resampling and class diversity alone."
-            )
-        elif kind != "–":
-            yield f"preferences: {kind} ({sequence(dict.fromkeys(methods))})."
 
 
 def _about_networks(run: Run) -> Iterator[str]:

@@ -18,6 +18,7 @@ HEADLINES = (
     "label_consistency",
     "attribute_consistency",
     "phenotype_fit",
+    "unseen_fit",
     "anatomy_distance",
     "accuracy",
     "worst_subgroup_accuracy",

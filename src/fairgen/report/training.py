@@ -20,6 +20,7 @@ from fairgen.report.chart import (
     legend_shape,
     plain_log,
     shown,
+    stroke,
 )
 from fairgen.report.dots import DotRow, Mark, Scale, dot_chart
 from fairgen.report.run import Trained
@@ -106,8 +107,10 @@ def common_chart(logged: Sequence[Trained], order: Mapping[str, int]) -> Chart:
         named: set[str] = set()
         for t, points in lines:
             label = None if t.method in named else shown(t.method, 20)
-            tint = colour(order[t.method])
-            axes.plot(*zip(*points, strict=True), color=tint, lw=1.3, label=label)
+            place = order[t.method]
+            axes.plot(
+                *zip(*points, strict=True), stroke(place), color=colour(place), lw=1.3, label=label
+            )
             named.add(t.method)
         _finish(axes, "All methods: denoising part", [v for _, ps in lines for _, v in ps])
 
@@ -230,8 +233,7 @@ def strength_chart(trained: Trained, index: int) -> Chart:
     def paint(axes: Axes) -> None:
         for i, (key, points) in enumerate(lines.items()):
             xs, ys = zip(*thinned(points), strict=True)
-            style = ("-", "--", ":")[i // 10 % 3]
-            axes.plot(xs, ys, style, color=colour(i), lw=1.1, label=shown(group_text(key), 34))
+            axes.plot(xs, ys, stroke(i), color=colour(i), lw=1.1, label=shown(group_text(key), 34))
         _finish(axes, shown(trained.method, 40), [v for ps in lines.values() for _, v in ps])
 
     keys = legend_shape([shown(group_text(k), 34) for k in lines])[1]

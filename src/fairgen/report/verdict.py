@@ -130,11 +130,12 @@ def _fidelity(scores: Scores, method: str, subgroups: Sequence[str]) -> list[Fin
 
 def _phenotype(scores: Scores, method: str) -> list[Finding]:
     """Return how many images of a phantom fit their prompt, if that was measured."""
-    metric = "phenotype_fit"
-    mine, theirs = (scores.where(method=m).estimate(metric) for m in (method, REFERENCE))
-    if mine is None and theirs is None:
-        return []
-    return [_finding(method, word(metric).arrowed, (mine, theirs), metric)]
+    found = []
+    for metric in ("phenotype_fit", "unseen_fit"):
+        mine, theirs = (scores.where(method=m).estimate(metric) for m in (method, REFERENCE))
+        if mine is not None or theirs is not None:
+            found.append(_finding(method, word(metric).arrowed, (mine, theirs), metric))
+    return found
 
 
 def undefined_subgroups(scores: Scores, metric: str, subgroups: Sequence[str]) -> list[str]:

@@ -133,6 +133,18 @@ WORDS: Mapping[str, Word] = MappingProxyType(
             "higher",
             "Share of images whose measured anatomy is most typical of the asked-for subgroup.",
         ),
+        "unseen_fit": Word(
+            "Unseen anatomy fits the prompt",
+            "higher",
+            "As anatomy fits the prompt, but by the quantities alone that the oracle does not look "
+            "at when it prefers one image to another.",
+        ),
+        "unseen_label": Word(
+            "Unseen anatomy fits the label", "higher", "The same for the asked-for label."
+        ),
+        "unseen_attribute": Word(
+            "Unseen anatomy fits the subgroup", "higher", "The same for the asked-for subgroup."
+        ),
         "measurable": Word(
             "Measurable images",
             "higher",

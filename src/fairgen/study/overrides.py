@@ -55,12 +55,13 @@ def validate(model: type[M], content: Mapping[str, Any], where: str) -> M:
     """Return checked settings.
 
     Raises:
-        StudyError: On the first mistake, in one line.
+        StudyError: On one mistake, in one line.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()  # a misspelt key is told before the key that it leaves out
+        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
         key = ".".join(str(part) for part in first["loc"])
         place = f"{where}: {key}" if key else where
         if first["type"] == "extra_forbidden":
@@ -69,9 +70,9 @@ def validate(model: type[M], content: Mapping[str, Any], where: str) -> M:
             hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
             raise StudyError(f"{place}: unknown; {hint}") from error
         own = first["type"] in ("missing", "value_error")  # such messages say what was found
-        found = "" if own else f" (found {str(first['input'])[:60]!r})"
+        seen = "" if own else f" (found {str(first['input'])[:60]!r})"
         message = first["msg"].removeprefix("Value error, ")
-        raise StudyError(f"{place}: {message}{found}") from error
+        raise StudyError(f"{place}: {message}{seen}") from error
 
 
 def _fields(model: type[BaseModel], path: Iterable[Any]) -> list[str]:

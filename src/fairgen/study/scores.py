@@ -40,6 +40,15 @@ def classifier_folder(name: str, *, reweight: bool) -> str:
     return f"classifier-{name}{'-reweighted' if reweight else ''}"
 
 
+def raters(study: Study) -> dict[str, str]:
+    """Return whose preferences each method under comparison learns from; ``none`` if nobody's."""
+    recipes = study.recipes()
+    return {
+        name: study.preferences.source if recipes[name].method.alignment else "none"
+        for name in study.methods
+    }
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as JSON lines, all of them or none."""
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
@@ -70,9 +79,13 @@ def _anatomy_rows(study: Study, root: Path) -> list[Row]:
     reference = root / ANATOMY
     judged = [(Origin(m, seed=study.seeds[0]), reference, m) for m in (REAL, AUTOENCODER)]
     judged += [
-        (Origin(method, seed=seed), root / f"seed{seed}" / method / ANATOMY, SYNTHETIC)
+        (
+            Origin(method, seed=seed, preferences=source),
+            root / f"seed{seed}" / method / ANATOMY,
+            SYNTHETIC,
+        )
         for seed in study.seeds
-        for method in study.methods
+        for method, source in raters(study).items()
     ]
     return [
         origin.row(score)
@@ -98,8 +111,9 @@ def _image_rows(study: Study, root: Path, base: str) -> list[Row]:
         seed=study.seeds[0],
         replicates=replicates,
     )
+    sources = raters(study)
     for (seed, method), synthetic in sets.items():
-        origin = Origin(method, seed=seed)
+        origin = Origin(method, seed=seed, preferences=sources[method])
         rows += score_fidelity(
             folder, synthetic, extractor, origin, size=size, replicates=replicates
         )
@@ -122,6 +136,7 @@ def autoencoder_floor(base: str, folder: CohortFolder) -> Callable[[Pixels], Pix
 def _classifier_rows(study: Study, roots: Sequence[Path]) -> list[Row]:
     arms = [(n, w) for n in study.downstream.classifiers for w in study.downstream.reweight]
     rows: list[Row] = []
+    sources = raters(study)
     for seed in study.seeds:
         for method in ("real", *study.methods):
             for name, reweight in arms:
@@ -131,7 +146,7 @@ def _classifier_rows(study: Study, roots: Sequence[Path]) -> list[Row]:
                 own = [root / f"seed{seed}" / method / inner for root in roots]
                 rows += score_predictions(
                     own,
-                    Origin(method, name, reweight, seed=seed),
+                    Origin(method, name, reweight, seed=seed, preferences=sources.get(method)),
                     base=base if all(b.is_file() for b in base) and base != own else None,
                     replicates=study.score.replicates,
                     least=study.score.least_cell,

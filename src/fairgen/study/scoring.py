@@ -1,7 +1,7 @@
 """From predictions and image folders to rows of ``scores.jsonl``."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,8 @@ class Origin:
         reweight: Whether subgroups were reweighted; none for scores of images.
         split: Split of the real images.
         seed: Seed of the run, and of the bootstrap.
+        preferences: Whose preferences the generator learned from, ``none`` if nobody's; ``None``
+            where that is not known, and without a generator.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Origin:
     reweight: bool | None = None
     split: str = "test"
     seed: int = 0
+    preferences: str | None = None
 
     def row(self, score: Score) -> Row:
         """Return a row of ``scores.jsonl``."""
@@ -133,6 +136,9 @@ def score_fidelity(
     chosen = fidelity_size(folder, [synthetic], extractor) if size is None else size
     matching = Matching(chosen, extractor.name, replicates, origin.seed)
     made = _View(synthetic, synthetic.cohort.records)
+    noted = synthetic.source.get("preferences")
+    if origin.preferences is None and isinstance(noted, str):
+        origin = replace(origin, preferences=noted)
     return [origin.row(s) for s in _against_test(folder, made, extractor, matching)]
 
 
