@@ -223,7 +223,7 @@ def test_every_metric_in_the_rows_has_a_direction(folder, synthetic, extractor, 
     rows += score_fidelity(folder, synthetic, extractor, Origin("sd"), replicates=5)
     seen = {row["metric"].replace("_indomain", "") for row in rows}
     oracle = {f"{p}_{q}" for p in ("phenotype", "unseen") for q in ("fit", "label", "attribute")}
-    oracle |= {"measurable", "anatomy_distance", "wasserstein", "within_group"}
+    oracle |= {"measurable", "anatomy_distance", "wasserstein"}
     assert seen == set(DIRECTIONS) - oracle
     assert all(row["direction"] == direction(row["metric"]) for row in rows)
     assert not any(isinstance(r["value"], float) and math.isnan(r["value"]) for r in rows)

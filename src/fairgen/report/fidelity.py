@@ -28,6 +28,14 @@ CONSISTENCY_FAIR = (
     "equally far right for every subgroup, and as far right as real images are; one subgroup that "
     "lags behind is painted over by the others' looks."
 )
+CONSISTENCY = (CONSISTENCY_HOW, CONSISTENCY_FAIR)
+SPREAD = "within_group_"
+SPREAD_HOW = (
+    "Mean distance between two images of one group over that between two real ones, in the "
+    "extractor's features, with a 95 % interval. Below one the images of a group are more alike "
+    "than real ones; near zero the model repeats an image."
+)
+SPREAD_FAIR = "close to one in every subgroup, the rare ones too."
 
 
 def blocks(scores: Scores, methods: Sequence[str], subgroups: Sequence[str]) -> tuple[Block, ...]:
@@ -178,8 +186,9 @@ def _variances(scores: Scores, metrics: Sequence[str], methods: Sequence[str]) -
 def consistency_blocks(
     scores: Scores, methods: Sequence[str], subgroups: Sequence[str]
 ) -> tuple[Block, ...]:
-    """Return how often generated images show the attribute and the label that were asked for."""
+    """Return whether generated images show what was asked for, and how various they are."""
     metrics = [m for m in scores.names("metric") if m.endswith("_consistency")]
+    metrics += [m for m in scores.names("metric") if m.startswith(SPREAD)]
     everyone = {m: m for m in methods} | {"real": "real images", "autoencoder": "autoencoder"}
     found: list[Block] = []
     for metric in metrics:
@@ -187,7 +196,8 @@ def consistency_blocks(
         places = [p for p in (OVERALL, *subgroups) if scores.where(metric=metric, group=p).rows]
         charts = method_panels(scores, metric, everyone, places)
         if charts:
-            found.append(Gallery(word(metric).label, charts, CONSISTENCY_HOW, CONSISTENCY_FAIR))
+            told = (SPREAD_HOW, SPREAD_FAIR) if metric.startswith(SPREAD) else CONSISTENCY
+            found.append(Gallery(word(metric).label, charts, *told))
             found.append(method_table(scores, metric, rows, places))
     if not found:
         text = "Whether generated images show what was asked for was not measured."

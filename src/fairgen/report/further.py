@@ -14,7 +14,7 @@ PLACED = (
     *(f"{metric}_change" for metric in twobytwo.MEASURES),
 )
 BY_GROUP = (*fairness.BY_GROUP, *anatomy.METRICS)
-SUFFIXES, PREFIXES = ("_term", "_consistency"), ("fid_", "kid_")
+SUFFIXES, PREFIXES = ("_term", "_consistency"), ("fid_", "kid_", "within_group_")
 
 
 def sections(run: Run) -> tuple[Section, ...]:

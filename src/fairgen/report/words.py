@@ -179,6 +179,8 @@ def word(metric: str) -> Word:
     family, _, rest = metric.partition("_")
     if family == "wasserstein" and rest:
         return Word(f"Distance of {rest.replace('_', ' ')} from real", "lower", "", 2)
+    if metric.startswith("within_group_"):
+        return Word("Spread within a group", "none", "Over that of real images.", 2)
     if family in {"fid", "kid"} and rest:
         return _distance_word(family, rest)
     return Word(metric.replace("_", " ").capitalize(), "none", "")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from fairgen.classifiers.predictions import read_pooled
 from fairgen.cohort.cohort import Record
@@ -26,6 +26,7 @@ from fairgen.metrics.distance import (
 )
 from fairgen.metrics.fairness import draws_of, fairness_scores
 from fairgen.metrics.score import Score
+from fairgen.metrics.spread import spread_scores
 
 Row = dict[str, str | int | float | bool | None]
 Pixels = UInt8[np.ndarray, "n h w c"]
@@ -196,6 +197,11 @@ class _View:
         subgroups = tuple(r.group.subgroup for r in self.records)
         return Cloud(features.astype(np.float64), subgroups, tuple(r.subject for r in self.records))
 
+    def by_group(self, cloud: Cloud) -> dict[str, Float[np.ndarray, "_ d"]]:
+        """Return the points of the images by group."""
+        keys = np.array([r.group.key for r in self.records])
+        return {str(key): cloud.features[keys == key] for key in np.unique(keys)}
+
 
 def _against_test(
     folder: CohortFolder, made: _View, extractor: Extractor, matching: Matching
@@ -205,8 +211,13 @@ def _against_test(
     pixels = made.pixels(extractor)
     cloud = made.cloud(extractor.features(pixels))
     schema = folder.cohort.schema
-    distances = distance_scores(real, cloud, schema.subgroups(), matching)
-    return distances + _consistency(schema, made, extractor.predict(pixels), cloud, matching.seed)
+    return [
+        *distance_scores(real, cloud, schema.subgroups(), matching),
+        *_consistency(schema, made, extractor.predict(pixels), cloud, matching.seed),
+        *spread_scores(
+            test.by_group(real), made.by_group(cloud), schema, matching.name, matching.seed
+        ),
+    ]
 
 
 def _consistency(
