@@ -99,13 +99,15 @@ def test_scores_are_less_the_groups_mean_over_one_spread(network):
     torch.testing.assert_close(network(z, groups), (raw - torch.tensor([1.0, 2, 3, 4])) * 2)
 
 
-def test_the_digest_of_an_autoencoder_sees_its_encoder_and_not_its_decoder():
+def test_the_digest_of_an_autoencoder_sees_its_encoder_and_scaling_and_not_its_decoder():
     vae = tiny_backbone(size=32).vae
     before = vae_digest(vae)
     vae.decoder.conv_out.bias.data += 1
     assert vae_digest(vae) == before
     vae.encoder.conv_in.bias.data[0] += 1e-3
-    assert vae_digest(vae) != before
+    changed = vae_digest(vae)
+    vae.register_to_config(scaling_factor=0.5)
+    assert len({before, changed, vae_digest(vae)}) == 3
 
 
 def test_the_digest_of_weights_depends_on_names_shapes_and_values():

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, silu
 from transformers import AutoConfig, AutoModel, BaseImageProcessor
 
-from fairgen.engine.hub import UNREADABLE, fetched
+from fairgen.engine.hub import UNREADABLE, fetched, quiet
 from fairgen.errors import CheckpointError, MissingExtra
+from fairgen.files.digest import value_digest
 
 NORM_GROUPS = 8
 Levels = Sequence[Sequence[int]]
@@ -231,7 +232,8 @@ def load_eye(model: str, side: int | None = None) -> Eye:
     """
     try:
         if Path(model).is_dir():
-            return _eye(model, side)
+            with quiet():
+                return _eye(model, side)
         return fetched(
             model, "config.json", lambda local: _eye(model, side, local_files_only=local)
         )
@@ -301,7 +303,8 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def vae_digest(vae: nn.Module) -> str:
-    """Return the digest of an autoencoder's weights that decide its latents: not its decoder's."""
+def vae_digest(vae: Any) -> str:  # noqa: ANN401 - diffusers is untyped
+    """Return the digest of what decides an autoencoder's scaled latents: not of its decoder."""
     parts = ("encoder.", "quant_conv.")
-    return weights_digest({k: v for k, v in vae.state_dict().items() if k.startswith(parts)})
+    own = weights_digest({k: v for k, v in vae.state_dict().items() if k.startswith(parts)})
+    return value_digest([own, float(vae.config.scaling_factor)])
