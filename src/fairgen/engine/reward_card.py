@@ -33,8 +33,7 @@ class RewardSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False
             not seen such ones can turn their order round.
         flip: Mirror half of the pairs; unset, as the modality allows.
         evaluations: Number of looks at the validation pairs; the best one is kept.
-        patience: Looks without a better one after which the training stops. As many as there are
-            looks never stop it: the loss of hard preferences rises before it falls.
+        patience: Looks without a better one after which the training stops.
         valid: Share of the pairs that decide when to stop, and the temperature.
         held_out: Share of the pairs that the accuracy is measured on.
         max_dropped: Largest share of pairs that may be dropped, because their two images would lie
@@ -53,7 +52,7 @@ class RewardSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False
     blur: float = Field(default=1.0, ge=0, le=1)
     flip: bool | None = None
     evaluations: int = Field(default=20, ge=1)
-    patience: int = Field(default=20, ge=1)
+    patience: int = Field(default=8, ge=1)
     valid: float = Field(default=0.15, gt=0, lt=1)
     held_out: float = Field(default=0.2, gt=0, lt=1)
     max_dropped: float = Field(default=0.3, ge=0, lt=1)

@@ -41,7 +41,9 @@ def test_a_packed_table_reads_as_the_table_itself_with_its_byte_order_mark(root)
     assert [r.values for r in read_table(root / "a.csv.gz", ("x",))] == [r.values for r in plain]
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"x,y\n1,2,3\n")])
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b"x,y\n1,2,3\n")], ids=["no gzip", "another table"]
+)
 def test_a_broken_packed_table_is_refused(root, content):
     (root / "a.csv.gz").write_bytes(content)
     with pytest.raises(CohortError, match=r"a\.csv\.gz"):
