@@ -31,9 +31,7 @@ def test_images_as_various_as_real_ones_have_a_ratio_of_one_and_narrower_ones_le
     found = by_place(real, made)
     assert found[KEYS[0]].low < 1 < found[KEYS[0]].high
     assert found[KEYS[1]].high < 0.7
-    assert found["dark"].value == pytest.approx(
-        (found["dark|a"].value + found["dark|b"].value) / 2
-    )
+    assert found["dark"].value == pytest.approx((found["dark|a"].value + found["dark|b"].value) / 2)
     assert found["overall"].low <= found["overall"].value <= found["overall"].high
     assert found["overall"].n == 240
 

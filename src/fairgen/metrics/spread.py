@@ -58,9 +58,7 @@ def spread_scores(
     }
     counts = {g.key: len(made.get(g.key, ())) for g in schema.groups()}
     keys = {g.key: [g.key] for g in schema.groups()}
-    subgroups = {
-        s: [g.key for g in schema.groups() if g.subgroup == s] for s in schema.subgroups()
-    }
+    subgroups = {s: [g.key for g in schema.groups() if g.subgroup == s] for s in schema.subgroups()}
     places = {"overall": [g.key for g in schema.groups()], **subgroups, **keys}
     return [
         _score(f"within_group_{name}", place, [found[k] for k in own], sum(counts[k] for k in own))
