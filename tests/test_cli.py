@@ -322,3 +322,16 @@ def test_an_unknown_setting_of_a_release_is_one_line(tmp_path, capsys):
     given = ("import", "oasis", tmp_path, "--out", tmp_path / "c", "--set", "plain=1")
     assert "plain" in refused(capsys, *given)
     assert not (tmp_path / "c").exists()
+
+
+def test_a_reward_that_the_method_would_not_take_is_refused(tmp_path, capsys):
+    said = refused(
+        capsys, "train", "--method", "fairgen", "--cohort", tmp_path, "--base", "tiny",
+        "--out", tmp_path / "m", "--preferences", tmp_path / "p.jsonl", "--reward", tmp_path / "r",
+    )  # fmt: skip
+    assert "--reward: the method takes no reward; expected --set method.alignment.reward" in said
+    said = refused(
+        capsys, "train", "--method", "sd", "--cohort", tmp_path, "--base", "tiny",
+        "--out", tmp_path / "m", "--reward", tmp_path / "r",
+    )  # fmt: skip
+    assert "--reward: a reward model needs --preferences FILE beside it" in said

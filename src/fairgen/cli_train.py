@@ -49,6 +49,11 @@ def train(
     recipe = override(find_method(method), parts, f"--set {OF_METHOD.rstrip('.')}")
     if reward is not None and preferences is None:
         raise StudyError("--reward: a reward model needs --preferences FILE beside it")
+    if reward is not None and (recipe.alignment is None or recipe.alignment.reward == "none"):
+        raise StudyError(
+            "--reward: the method takes no reward; expected --set method.alignment.reward=margin, "
+            "offset or x0 beside it"
+        )
     feedback = None if preferences is None else Feedback(preferences, reward)
     print(
         run(

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import ViTConfig, ViTForImageClassification
 
 from fairgen.cohort.cohort import Cohort, Record
 from fairgen.cohort.schema import Attribute, Schema
 from fairgen.cohort.split import SplitSettings
+from fairgen.engine import train as train_module
 from fairgen.engine.backbone import save_pipeline
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.tiny import tiny_backbone
@@ -44,6 +47,40 @@ def base(tmp_path_factory):
     root = tmp_path_factory.mktemp("base") / "tiny"
     save_pipeline(tiny_backbone(size=32), root)
     return str(root)
+
+
+@pytest.fixture
+def cut_short(monkeypatch):
+    """Return what runs a training that is interrupted once ``after`` steps are done."""
+
+    def run(start, after):
+        steps = train_module.training_steps
+
+        def cut(training, first):
+            for report in steps(training, first):
+                if report.step >= after:
+                    raise KeyboardInterrupt
+                yield report
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train_module, "training_steps", cut)
+            with pytest.raises(KeyboardInterrupt):
+                start()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def vit(tmp_path_factory):
+    """Return the folder of a tiny image model with a classifier's head."""
+    torch.manual_seed(0)
+    config = ViTConfig(
+        image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("weights") / "vit"
+    ViTForImageClassification(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

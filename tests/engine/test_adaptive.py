@@ -10,7 +10,6 @@ from scipy.stats import binom, spearmanr
 
 from fairgen.diffusion.schedule import Schedule
 from fairgen.engine import loop
-from fairgen.engine import train as module
 from fairgen.engine.adaptive import Tap
 from fairgen.engine.backbone import embed, load_backbone
 from fairgen.engine.latents import encode
@@ -146,22 +145,13 @@ def test_a_planted_harder_group_is_drawn_as_the_weights_say(
     ids=["aware", "faithful", "repaired"],
 )  # fmt: skip
 def test_what_was_learnt_about_groups_survives_an_interruption(
-    recipe, cohort, base, quick, tmp_path, monkeypatch
+    recipe, cohort, base, quick, tmp_path, cut_short
 ):
     settings = quick.model_copy(update={"steps": 8, "checkpoint_every": 3})
     whole = train(cohort, method=recipe, base=base, out=tmp_path / "a", settings=settings)
-    steps = module.training_steps
-
-    def cut(training, start):
-        for report in steps(training, start):
-            if report.step >= 4:
-                raise KeyboardInterrupt
-            yield report
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "training_steps", cut)
-        with pytest.raises(KeyboardInterrupt):
-            train(cohort, method=recipe, base=base, out=tmp_path / "b", settings=settings)
+    cut_short(
+        lambda: train(cohort, method=recipe, base=base, out=tmp_path / "b", settings=settings), 4
+    )
     again = train(cohort, method=recipe, base=base, out=tmp_path / "b", settings=settings)
     assert same(weights(whole), weights(again))
     assert [r["draws"] for r in lines(whole)] == [r["draws"] for r in lines(again)]

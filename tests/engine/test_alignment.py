@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 
 from fairgen.engine import probes
-from fairgen.engine import train as module
 from fairgen.engine.pairs import Feedback
 from fairgen.engine.prepare import prepare
 from fairgen.engine.reward import RewardModel, RewardSettings, train_reward
@@ -168,21 +168,12 @@ def test_fixed_pairs_have_no_gap_before_the_first_step(cohort, base, quick, said
     )
 
 
-def test_a_training_with_preferences_resumes_to_the_same_weights(run, monkeypatch):
-    recipe = method(reward="x0", variant="fairgen")
+@pytest.mark.parametrize("change", [{"reward": "x0"}, {"variant": "diffusion-dpo"}])
+def test_a_training_with_preferences_resumes_to_the_same_weights(change, run, cut_short):
+    """The resumed reference is the network before the first step, and so is lambda's."""
+    recipe = method(**change)
     whole = run("whole", recipe)
-    steps = module.training_steps
-
-    def cut(training, start):
-        for report in steps(training, start):
-            if report.step >= 3:
-                raise KeyboardInterrupt
-            yield report
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "training_steps", cut)
-        with pytest.raises(KeyboardInterrupt):
-            run("cut", recipe)
+    cut_short(lambda: run("cut", recipe), 3)
     again = run("cut", recipe)
     assert not differ(weights(whole), weights(again))
     speedless = [
@@ -190,24 +181,6 @@ def test_a_training_with_preferences_resumes_to_the_same_weights(run, monkeypatc
         for out in (whole, again)
     ]
     assert speedless[0] == speedless[1]
-
-
-def test_the_resumed_reference_is_the_network_before_the_first_step(run, monkeypatch):
-    recipe = method(variant="diffusion-dpo")
-    whole = run("whole", recipe)
-    steps = module.training_steps
-
-    def cut(training, start):
-        for report in steps(training, start):
-            if report.step >= 3:
-                raise KeyboardInterrupt
-            yield report
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "training_steps", cut)
-        with pytest.raises(KeyboardInterrupt):
-            run("cut", recipe)
-    assert not differ(weights(whole), weights(run("cut", recipe)))
 
 
 def test_shared_noise_is_a_choice_that_matters(run):
@@ -250,6 +223,22 @@ def test_preferences_and_methods_that_do_not_fit_are_refused(cohort, base, quick
     with pytest.raises(PreferenceError, match=r"broken\.jsonl"):
         train(cohort, method=method(), base=base, out=tmp_path / "m", settings=quick,
               feedback=Feedback(broken))  # fmt: skip
+    assert not (tmp_path / "m").exists()
+
+
+def test_images_of_the_validation_and_test_split_reach_no_training(
+    cohort, base, quick, said, tmp_path
+):
+    pairs = read_preferences(said, cohort.prompts)
+    for split in ("valid", "test"):
+        record = next(r for r in cohort.cohort.records if r.split == split)
+        image = said.parent / f"{split}.png"
+        image.write_bytes(cohort.path(record).read_bytes())
+        poisoned = said.parent / f"{split}.jsonl"
+        write_preferences(poisoned, [*pairs, replace(pairs[0], loser=image)])
+        with pytest.raises(PreferenceError, match=f"{split}.png: is .* of split '{split}'"):
+            train(cohort, method=method(), base=base, out=tmp_path / "m", settings=quick,
+                  feedback=Feedback(poisoned))  # fmt: skip
     assert not (tmp_path / "m").exists()
 
 

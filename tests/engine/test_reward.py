@@ -331,18 +331,6 @@ def test_parts_that_leave_nothing_to_learn_from_are_refused():
 
 
 @pytest.fixture(scope="module")
-def vit(tmp_path_factory):
-    torch.manual_seed(0)
-    config = ViTConfig(
-        image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("weights") / "vit"
-    ViTModel(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def on_pixels(pairs, cohort, vit, tmp_path_factory):
     out = tmp_path_factory.mktemp("reward") / "pixels"
     settings = RewardSettings(backbone=str(vit), widths=(32,), steps=200, learning_rate=5e-3)

@@ -11,7 +11,6 @@ from transformers import (
     CLIPModel,
     ResNetConfig,
     ResNetModel,
-    ViTConfig,
     ViTForImageClassification,
 )
 
@@ -34,18 +33,6 @@ LEVELS = ((0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3))  # level, label, group
 def network():
     torch.manual_seed(0)
     return latent_network(4, (32, 64, 96), LEVELS, dropout=0.2).eval()
-
-
-@pytest.fixture(scope="module")
-def vit(tmp_path_factory):
-    torch.manual_seed(0)
-    config = ViTConfig(
-        image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("weights") / "vit"
-    ViTForImageClassification(config).save_pretrained(folder)
-    return folder
 
 
 def latents(n=4, side=8, seed=0):

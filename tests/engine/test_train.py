@@ -55,28 +55,19 @@ def test_every_method_trains_to_a_pipeline_folder(name, cohort, base, quick, tmp
     assert picture.shape == (1, 32, 32, 3)
 
 
-def interrupt(monkeypatch, after):
-    steps = module.training_steps
-
-    def cut(training, start):
-        for report in steps(training, start):
-            if report.step >= after:
-                raise KeyboardInterrupt
-            yield report
-
-    monkeypatch.setattr(module, "training_steps", cut)
-
-
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_a_training_cut_short_goes_on_to_the_same_weights(
-    after, cohort, base, quick, tmp_path, monkeypatch
+    after, cohort, base, quick, tmp_path, cut_short
 ):
     whole = train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "a", settings=quick)
-    with monkeypatch.context() as patch:
-        interrupt(patch, after)
-        with pytest.raises(KeyboardInterrupt):
-            train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "b", settings=quick)
-    again = train(cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "b", settings=quick)
+
+    def start():
+        return train(
+            cohort, method=METHODS["fairgen"], base=base, out=tmp_path / "b", settings=quick
+        )
+
+    cut_short(start, after)
+    again = start()
     assert same(weights(whole), weights(again))
     timeless = [{k: v for k, v in r.items() if k != "images_per_second"} for r in lines(whole)]
     assert timeless == [
@@ -98,13 +89,10 @@ def test_another_training_is_not_overwritten(cohort, base, quick, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
-    cohort, base, quick, tmp_path, monkeypatch, caplog
+    cohort, base, quick, tmp_path, cut_short, caplog
 ):
     whole = train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "a", settings=quick)
-    with monkeypatch.context() as patch:
-        interrupt(patch, 5)
-        with pytest.raises(KeyboardInterrupt):
-            train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "b", settings=quick)
+    interrupted(cohort, base, quick, tmp_path / "b", cut_short)
     torn = tmp_path / "b" / "checkpoints" / "step-000004" / "model.safetensors"
     torn.write_bytes(torn.read_bytes()[:1000])
     again = train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "b", settings=quick)
@@ -160,17 +148,14 @@ def test_other_groups_follow_their_rows_law():
     assert 0 not in chosen[rows == 0]
 
 
-def interrupted(cohort, base, quick, out, monkeypatch):
-    with monkeypatch.context() as patch:
-        interrupt(patch, 5)
-        with pytest.raises(KeyboardInterrupt):
-            train(cohort, method=METHODS["sd"], base=base, out=out, settings=quick)
+def interrupted(cohort, base, quick, out, cut_short):
+    cut_short(lambda: train(cohort, method=METHODS["sd"], base=base, out=out, settings=quick), 5)
 
 
 def test_damaged_lines_of_a_log_are_dropped_with_a_warning(
-    cohort, base, quick, tmp_path, monkeypatch, caplog
+    cohort, base, quick, tmp_path, cut_short, caplog
 ):
-    interrupted(cohort, base, quick, tmp_path / "m", monkeypatch)
+    interrupted(cohort, base, quick, tmp_path / "m", cut_short)
     log = tmp_path / "m" / "log.jsonl"
     log.write_bytes(b"garbage\n" + log.read_bytes() + b'\xff\xfe\n[2]\n{"step": "x"}\n')
     train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
@@ -181,9 +166,9 @@ def test_damaged_lines_of_a_log_are_dropped_with_a_warning(
 
 @pytest.mark.parametrize("text", ['{"format": 1}', '{"format": 1, "files": []}', "[]"])
 def test_a_checkpoint_that_does_not_describe_itself_is_passed_over(
-    text, cohort, base, quick, tmp_path, monkeypatch, caplog
+    text, cohort, base, quick, tmp_path, cut_short, caplog
 ):
-    interrupted(cohort, base, quick, tmp_path / "m", monkeypatch)
+    interrupted(cohort, base, quick, tmp_path / "m", cut_short)
     (tmp_path / "m" / "checkpoints" / "step-000004" / "state.json").write_text(text)
     train(cohort, method=METHODS["sd"], base=base, out=tmp_path / "m", settings=quick)
     assert "state.json" in caplog.text

@@ -18,7 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from fairgen.engine.hub import UNREADABLE, fetched
-from fairgen.errors import CheckpointError
+from fairgen.errors import CheckpointError, StudyError
 from fairgen.files.atomic import write_json
 
 disable_progress_bar()  # our own bars are enough
@@ -54,6 +54,23 @@ class Backbone:
     def image_size(self) -> int:
         """Return the side in pixels of the square images that the model was made for."""
         return int(self.unet.config.sample_size) * self.reduction
+
+    def side(self, asked: int | None) -> int:
+        """Return the side in pixels of the images that are read.
+
+        Args:
+            asked: The side that a setting asks for; unset, the one that the model was made for.
+
+        Raises:
+            StudyError: If latents cannot hold images of that side.
+        """
+        size = self.image_size if asked is None else asked
+        if size % self.reduction:
+            raise StudyError(
+                f"size: {size}; the base shrinks images by {self.reduction}; expected a multiple "
+                "of that"
+            )
+        return size
 
     @property
     def prompt_length(self) -> int:

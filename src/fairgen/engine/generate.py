@@ -60,7 +60,7 @@ class Manifest(BaseModel, extra="ignore", frozen=True):
 
     Attributes:
         pipeline_digest: Digest of the pipeline folder.
-        method: The method; its ``name`` is one of ``METHODS``.
+        method: The recipe; its ``name`` is one of ``METHODS`` or that of a study's arm.
         preferences: Where preferences came from.
         seed: Seed of the training.
         source: Where the training images come from.

@@ -1,7 +1,8 @@
 """Training images as the autoencoder's posteriors, and prompts as embeddings: computed once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,23 @@ def pixels(images: Images) -> Float[Tensor, "batch 3 height width"]:
 
 def image_batches(folder: CohortFolder, *, size: int, batch: int) -> Iterator[Images]:
     """Yield the folder's images, cropped and resized to a square, in the records' order."""
-    records = folder.cohort.records
-    for start in range(0, len(records), batch):
-        chosen = records[start : start + batch]
-        yield np.stack([read_image(folder.path(r), size=size, channels=3) for r in chosen])
+    yield from file_batches([folder.path(r) for r in folder.cohort.records], size=size, batch=batch)
+
+
+def file_batches(paths: Sequence[Path], *, size: int, batch: int) -> Iterator[Images]:
+    """Yield images in colour, cropped and resized to a square, ``batch`` at a time.
+
+    Args:
+        paths: Image files, in the order wanted.
+        size: Side in pixels.
+        batch: Images read together.
+
+    Raises:
+        CohortError: If one cannot be read.
+    """
+    for start in range(0, len(paths), batch):
+        chosen = paths[start : start + batch]
+        yield np.stack([read_image(path, size=size, channels=3) for path in chosen])
 
 
 @torch.no_grad()

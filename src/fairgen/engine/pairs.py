@@ -18,14 +18,14 @@ from torch import Tensor
 from fairgen.diffusion.draw import PairDraw
 from fairgen.diffusion.schedule import Latents, Schedule
 from fairgen.engine.backbone import Backbone
-from fairgen.engine.latents import LatentCache, encode, pixels
+from fairgen.engine.latents import LatentCache, encode, file_batches, pixels
 from fairgen.engine.reward import RewardModel, load_reward
 from fairgen.engine.reward_network import vae_digest
-from fairgen.errors import PreferenceError, StudyError
+from fairgen.errors import StudyError
 from fairgen.files.digest import file_digest, folder_digest, value_digest
 from fairgen.files.folder import CohortFolder
 from fairgen.files.image import read_image
-from fairgen.files.preferences import read_preferences
+from fairgen.files.preferences import check_unseen, read_preferences
 from fairgen.methods.method import Method
 from fairgen.objectives.denoising import denoising_error
 from fairgen.objectives.objective import Pairs
@@ -113,12 +113,14 @@ def describe_feedback(
     """Return what the preferences of a training are, in JSON's types.
 
     Raises:
-        PreferenceError: If the preference file is wrong.
+        PreferenceError: If the preference file is wrong, or names an image of the validation or
+            the test split.
         CheckpointError: If the reward model cannot be read.
     """
     if feedback is None or method.alignment is None:
         return {"preferences": "none"}
     said = read_preferences(feedback.preferences, folder.prompts)
+    check_unseen(folder, {path for p in said for path in (p.winner, p.loser)})
     rewarded = method.alignment.reward != "none" and feedback.reward is not None
     images = [[file_digest(p.winner), file_digest(p.loser), p.group.key] for p in said]
     return {
@@ -127,33 +129,6 @@ def describe_feedback(
         "pairs_digest": value_digest(images),
         "reward_digest": folder_digest(Path(str(feedback.reward))) if rewarded else None,
     }
-
-
-def load_pairs(
-    folder: CohortFolder, method: Method, feedback: Feedback, backbone: Backbone, how: "Encoding"
-) -> PairBank:
-    """Return the pairs of a preference file, encoded; the autoencoder stays where it is.
-
-    Raises:
-        PreferenceError: If the preference file is wrong.
-        CheckpointError: If the reward model cannot be read, or reads other latents than the base's.
-    """
-    settings = method.alignment
-    if settings is None:
-        raise PreferenceError("the method has no preference terms")
-    said = read_preferences(feedback.preferences, folder.prompts)
-    groups = folder.cohort.schema.groups()
-    paths = sorted({p for s in said for p in (s.winner, s.loser)})
-    place = {path: i for i, path in enumerate(paths)}
-    cache = encode(backbone, _batches(paths, how.size), mirror=how.flip, device=how.device)
-    images = torch.tensor([[place[s.winner] for s in said], [place[s.loser] for s in said]])
-    index = torch.tensor([groups.index(s.group) for s in said])
-    rewards, model = torch.zeros(images.shape), None
-    if settings.reward != "none" and feedback.reward is not None:
-        model = load_reward(feedback.reward)
-        _check_reward(model, settings, backbone, folder)
-        rewards = _rewards(model, cache, paths, images, index, how)
-    return PairBank(settings, cache, images, index, rewards, model)
 
 
 @dataclass(frozen=True)
@@ -165,10 +140,33 @@ class Encoding:
     device: torch.device
 
 
-def _batches(paths: Sequence[Path], size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(paths), BATCH):
-        chosen = paths[start : start + BATCH]
-        yield np.stack([read_image(p, size=size, channels=3) for p in chosen])
+def load_pairs(
+    folder: CohortFolder, settings: Alignment, feedback: Feedback, backbone: Backbone, how: Encoding
+) -> PairBank:
+    """Return the pairs of a preference file, encoded; the autoencoder stays where it is.
+
+    Raises:
+        PreferenceError: If the preference file is wrong.
+        CheckpointError: If the reward model cannot be read, or reads other latents than the base's.
+    """
+    said = read_preferences(feedback.preferences, folder.prompts)
+    groups = folder.cohort.schema.groups()
+    paths = sorted({p for s in said for p in (s.winner, s.loser)})
+    place = {path: i for i, path in enumerate(paths)}
+    cache = encode(
+        backbone,
+        file_batches(paths, size=how.size, batch=BATCH),
+        mirror=how.flip,
+        device=how.device,
+    )
+    images = torch.tensor([[place[s.winner] for s in said], [place[s.loser] for s in said]])
+    index = torch.tensor([groups.index(s.group) for s in said])
+    rewards, model = torch.zeros(images.shape), None
+    if settings.reward != "none" and feedback.reward is not None:
+        model = load_reward(feedback.reward)
+        _check_reward(model, settings, backbone, folder)
+        rewards = _rewards(model, cache, paths, images, index, how)
+    return PairBank(settings, cache, images, index, rewards, model)
 
 
 def _check_reward(

@@ -23,10 +23,9 @@ from fairgen.engine.adaptive import Tap, start_adaptive
 from fairgen.engine.backbone import Backbone, embed, load_backbone, tokenize
 from fairgen.engine.latents import encode, image_batches
 from fairgen.engine.lora import add_adapters
-from fairgen.engine.pairs import Encoding, Feedback, load_pairs
+from fairgen.engine.pairs import Encoding, Feedback, PairBank, load_pairs
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.training import Captions, Rows, Training
-from fairgen.errors import StudyError
 from fairgen.files.folder import CohortFolder
 from fairgen.methods.method import Method
 from fairgen.objectives.diversity import borrowing, other_law
@@ -47,40 +46,38 @@ def prepare(  # noqa: PLR0913 - what a training is made of
 ) -> Training:
     """Return everything a training step needs, on its device."""
     train_part = replace(folder, cohort=folder.cohort.part("train"))
-    AcceleratorState._reset_state()
-    accelerator = Accelerator(
-        gradient_accumulation_steps=settings.accumulation,
-        mixed_precision=settings.mixed_precision,
-        log_with=None if settings.tracker == "none" else settings.tracker,
-        project_dir=str(out),
-    )
+    accelerator = _accelerator(settings, out)
     backbone = load_backbone(base)
     set_prediction(backbone, settings)
     flip = folder.modality.flip if settings.flip is None else settings.flip
-    how = Encoding(_size(settings, backbone), flip, accelerator.device)
-    tokenize(backbone, [folder.prompts.render(g) for g in folder.cohort.schema.groups()])
+    how = Encoding(backbone.side(settings.size), flip, accelerator.device)
+    captions = _captions(backbone, folder, accelerator.device)  # refuses before work is done
     batches = image_batches(train_part, size=how.size, batch=32)
     cache = encode(backbone, batches, mirror=flip, device=how.device)
-    bank = None
-    if feedback is not None and method.alignment is not None:
-        bank = load_pairs(folder, method, feedback, backbone, how)
+    bank = _pairs(folder, method, feedback, backbone, how)
     backbone.vae.to("cpu")
-    captions = _captions(backbone, folder, accelerator.device)
     models = trained_models(backbone, settings, derive(seed, "adapters"))
-    if bank is not None and method.alignment is not None:
-        bank = replace(bank, reference=_reference(backbone, method.alignment, settings, how))
-    parameters = [p for m in models.values() for p in m.parameters() if p.requires_grad]
+    if bank is not None:
+        bank = replace(bank, reference=_reference(backbone, bank.settings, settings, how))
+    tap = None if method.awareness is None else Tap(backbone.unet)
+    parameters = [p for _, p in trained_parameters(models)]
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    tap = None if method.awareness is None else Tap(backbone.unet)
     prepared = accelerator.prepare(*models.values(), optimizer)
     ema = EMAModel(parameters, decay=settings.ema_decay)
     ema.to(accelerator.device)
-    schedule = Schedule(
-        backbone.scheduler.alphas_cumprod, backbone.scheduler.config.prediction_type
-    )
     rows = _rows(train_part, method)
+    config = backbone.scheduler.config
+    schedule = Schedule(backbone.scheduler.alphas_cumprod, config.prediction_type)
+    draws = DrawPlan(
+        seed=derive(seed, "train"),
+        shape=cache.shape,
+        horizon=schedule.horizon,
+        dropout=settings.caption_dropout,
+        flip=flip,
+        offset=settings.noise_offset,
+    )
     return Training(
         method=method,
         settings=settings,
@@ -90,14 +87,7 @@ def prepare(  # noqa: PLR0913 - what a training is made of
         optimizer=prepared[-1],
         ema=ema,
         schedule=schedule,
-        draws=DrawPlan(
-            seed=derive(seed, "train"),
-            shape=cache.shape,
-            horizon=schedule.horizon,
-            dropout=settings.caption_dropout,
-            flip=flip,
-            offset=settings.noise_offset,
-        ),
+        draws=draws,
         rows=rows,
         cache=cache,
         captions=captions,
@@ -107,6 +97,29 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     )
 
 
+def _accelerator(settings: TrainSettings, out: Path) -> Accelerator:
+    AcceleratorState._reset_state()  # an earlier training's arithmetic; processes stay joined
+    return Accelerator(
+        gradient_accumulation_steps=settings.accumulation,
+        mixed_precision=settings.mixed_precision,
+        log_with=None if settings.tracker == "none" else settings.tracker,
+        project_dir=str(out),
+    )
+
+
+def _pairs(
+    folder: CohortFolder,
+    method: Method,
+    feedback: Feedback | None,
+    backbone: Backbone,
+    how: Encoding,
+) -> PairBank | None:
+    """Return the preference pairs, if there are any and the method learns from them."""
+    if feedback is None or method.alignment is None:
+        return None
+    return load_pairs(folder, method.alignment, feedback, backbone, how)
+
+
 def _reference(
     backbone: Backbone, alignment: Alignment, settings: TrainSettings, how: Encoding
 ) -> Any:  # noqa: ANN401 - a model of diffusers
@@ -114,21 +127,6 @@ def _reference(
     if alignment.variant != "diffusion-dpo" or settings.lora_rank is not None:
         return None
     return copy.deepcopy(backbone.unet).requires_grad_(False).to(how.device)
-
-
-def _size(settings: TrainSettings, backbone: Backbone) -> int:
-    """Return the side of the training images in pixels.
-
-    Raises:
-        StudyError: If latents cannot hold images of that side.
-    """
-    size = settings.size or backbone.image_size
-    if size % backbone.reduction:
-        raise StudyError(
-            f"size: {size}; the base shrinks images by {backbone.reduction}; expected a multiple "
-            "of that"
-        )
-    return size
 
 
 def set_prediction(backbone: Backbone, settings: TrainSettings) -> None:

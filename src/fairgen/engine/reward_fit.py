@@ -19,7 +19,7 @@ from fairgen.cohort.schema import SEPARATOR
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone, load_backbone
 from fairgen.engine.extractor import best_device
-from fairgen.engine.latents import Images, encode, pixels
+from fairgen.engine.latents import Images, encode, file_batches, pixels
 from fairgen.engine.pixels import batches, evaluation_steps, warm_cosine
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.reward_card import (
@@ -37,8 +37,6 @@ from fairgen.engine.reward_network import (
     vae_digest,
 )
 from fairgen.engine.reward_pairs import Pair, Parts, units
-from fairgen.errors import StudyError
-from fairgen.files.image import read_image
 from fairgen.metrics.bootstrap import bootstrap
 from fairgen.metrics.calibration import (
     brier_score,
@@ -77,13 +75,7 @@ def open_source(base: str, settings: RewardSettings) -> Source:
         shape = (3, eye.side, eye.side)
         return Source(None, eye, {"space": "pixel", "shape": shape, "backbone": eye.digest})
     backbone = load_backbone(base)
-    size, vae = settings.size or backbone.image_size, backbone.vae
-    if size % backbone.reduction:
-        raise StudyError(
-            f"size: {size}; the base shrinks images by {backbone.reduction}; expected a multiple "
-            "of that"
-        )
-    side = size // backbone.reduction
+    side, vae = backbone.side(settings.size) // backbone.reduction, backbone.vae
     facts = {
         "space": "latent",
         "shape": (int(vae.config.latent_channels), side, side),
@@ -115,22 +107,22 @@ def read_inputs(
     paths = [files[digest] for digest in used]
     if source.eye is not None:
         eye = source.eye.to(device)
-        plain = _seen(eye, _read(paths, eye.side), mirror=False)
+        plain = _seen(eye, file_batches(paths, size=eye.side, batch=READ), mirror=False)
         return Inputs(
-            rows, plain, _seen(eye, _read(paths, eye.side), mirror=True) if flip else None
+            rows,
+            plain,
+            _seen(eye, file_batches(paths, size=eye.side, batch=READ), mirror=True)
+            if flip
+            else None,
         )
     if source.backbone is None:
         raise ValueError("a source without autoencoder and backbone; expected one of them")
     size = recipe.shape[1] * source.backbone.reduction
-    cache = encode(source.backbone, _read(paths, size), mirror=flip, device=device)
+    cache = encode(
+        source.backbone, file_batches(paths, size=size, batch=READ), mirror=flip, device=device
+    )
     mirrored = None if cache.mirrored is None else cache.mirrored.mean * cache.scale
     return Inputs(rows, cache.plain.mean * cache.scale, mirrored)
-
-
-def _read(paths: Sequence[Path], size: int) -> Iterator[Images]:
-    for start in range(0, len(paths), READ):
-        chosen = paths[start : start + READ]
-        yield np.stack([read_image(path, size=size, channels=3) for path in chosen])
 
 
 @torch.no_grad()

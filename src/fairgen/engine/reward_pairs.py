@@ -13,7 +13,7 @@ from fairgen.engine.reward_card import PARTS, RewardSettings
 from fairgen.errors import PreferenceError
 from fairgen.files.digest import file_digest
 from fairgen.files.folder import CohortFolder
-from fairgen.files.preferences import Preference
+from fairgen.files.preferences import Preference, check_unseen
 
 LEAST = 20  # pairs
 
@@ -50,28 +50,10 @@ def as_pairs(
     files: dict[str, Path] = {}
     for path, digest in digests.items():
         files.setdefault(digest, path)
-    _check_unseen(folder, files)
+    check_unseen(folder, files.values())
     check = folder.cohort.schema.check
     pairs = tuple(Pair(check(p.group), digests[p.winner], digests[p.loser]) for p in preferences)
     return pairs, files
-
-
-def _check_unseen(folder: CohortFolder, files: Mapping[str, Path]) -> None:
-    """Raise if an image is one of the cohort's validation or test images.
-
-    Raises:
-        PreferenceError: If so.
-    """
-    sizes = {path.stat().st_size for path in files.values()}
-    for record in folder.cohort.records:
-        path = folder.path(record)
-        if record.split not in ("valid", "test") or not path.is_file():
-            continue
-        if path.stat().st_size in sizes and (digest := file_digest(path)) in files:
-            raise PreferenceError(
-                f"{files[digest]}: is {record.image} of split '{record.split}'; expected images "
-                "that a model has drawn, or training images"
-            )
 
 
 def units(pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -172,10 +172,10 @@ def _run(training: Training, log: TrainLog, out: Path, key: str, start: int) -> 
             if last or saves or _due(done, settings.log_every):
                 probed = last or _due(done, settings.probe_every)
                 log.flush(done, _probe(training) if probed else {})
-            if saves and training.accelerator.is_main_process:
-                _save(training, out / "checkpoints", key, done)
             if _due(done, settings.grid_every) or last:
                 draw_grid(training, out, done)
+            if saves and training.accelerator.is_main_process:
+                _save(training, out / "checkpoints", key, done)
             advance(1, log.note)
 
 

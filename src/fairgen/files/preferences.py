@@ -2,7 +2,7 @@
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from fairgen.cohort.schema import Group
 from fairgen.errors import CohortError, PreferenceError
 from fairgen.files.atomic import write_text
-from fairgen.files.folder import inner_path
+from fairgen.files.digest import file_digest
+from fairgen.files.folder import CohortFolder, inner_path
 from fairgen.files.image import is_whole, opened, read_image
 from fairgen.modalities.modality import Prompts
 
@@ -82,6 +83,33 @@ def write_preferences(path: Path, preferences: Sequence[Preference]) -> None:
     if not preferences:
         raise PreferenceError(f"{path}: no preference to write; expected at least one")
     write_text(path, "".join(_written(path, p) for p in preferences))
+
+
+def check_unseen(folder: CohortFolder, images: Iterable[Path]) -> None:
+    """Raise if an image is one of a cohort's validation or test images, by its bytes.
+
+    Args:
+        folder: The cohort.
+        images: What a generator or a reward model is to learn from.
+
+    Raises:
+        PreferenceError: If so; the message names both.
+    """
+    given = list(images)
+    sizes = {path.stat().st_size for path in given}
+    digests: dict[str, Path] = {}
+    for record in folder.cohort.records:
+        path = folder.path(record)
+        if record.split not in ("valid", "test") or not path.is_file():
+            continue
+        if path.stat().st_size not in sizes:
+            continue
+        digests = digests or {file_digest(p): p for p in given}
+        if (found := digests.get(file_digest(path))) is not None:
+            raise PreferenceError(
+                f"{found}: is {record.image} of split '{record.split}'; expected images that a "
+                "model has drawn, or training images"
+            )
 
 
 @dataclass(frozen=True)
