@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from fairgen.engine import probes
+from fairgen.engine.latents import encode, file_batches
 from fairgen.engine.pairs import Feedback
 from fairgen.engine.prepare import prepare
 from fairgen.engine.reward import RewardModel, RewardSettings, train_reward
@@ -295,3 +296,66 @@ def along(training, number):
         for loss in losses
     )
     return (step.double() @ winner.double()).item()
+
+
+@pytest.fixture
+def bank(cohort, base, quick, said, reward, tmp_path):
+    def start(reading):
+        return prepare(
+            cohort, method=method(reward=reading), base=base, settings=quick,
+            feedback=Feedback(said, reward), seed=0, out=tmp_path,
+        )  # fmt: skip
+
+    return start
+
+
+def test_winners_and_losers_are_the_files_own(bank, cohort, said):
+    training = bank("none")
+    latents = training.bank.cache.plain.mean
+    batches = file_batches(
+        [p.winner for p in read_preferences(said, cohort.prompts)], size=32, batch=PAIRS
+    )
+    own = encode(training.backbone, batches, mirror=False, device=torch.device("cpu"))
+    torch.testing.assert_close(latents[training.bank.images[0]], own.plain.mean)
+    assert not torch.allclose(latents[training.bank.images[1]], own.plain.mean)
+    groups = [p.group for p in read_preferences(said, cohort.prompts)]
+    known = cohort.cohort.schema.groups()
+    assert [known[i] for i in training.bank.groups] == groups
+
+
+def test_the_given_images_rewards_enter_with_their_signs(bank):
+    """Margin is the winner's reward less the loser's, offset its negative."""
+    found = {}
+    for reading in ("none", "margin", "offset"):
+        training = bank(reading)
+        draw = training.draws.draw_pairs(0, 8, PAIRS, shared_noise=True)
+        found[reading] = pair_batch(training, draw).margin
+        rewards = training.bank.rewards
+    assert found["none"] == 0.0
+    torch.testing.assert_close(found["margin"], (rewards[0] - rewards[1])[draw.rows])
+    torch.testing.assert_close(found["offset"], -found["margin"])
+    assert (rewards[0] > rewards[1]).float().mean() > 0.6  # the brighter image was preferred
+
+
+def test_under_x0_the_predicted_clean_latents_are_rewarded(bank, monkeypatch):
+    def brightness(_model, latents, _groups):
+        return latents.mean(dim=(1, 2, 3))
+
+    training = bank("x0")
+    draw = training.draws.draw_pairs(0, 8, PAIRS, shared_noise=True)
+    monkeypatch.setattr(RewardModel, "score", brightness)
+    pairs = pair_batch(training, draw)
+    said, t = torch.cat([pairs.winner, pairs.loser]), draw.t.repeat(2)
+    clean = training.schedule.clean(said, noised_of(training, draw), t)
+    winner, loser = brightness(None, clean, None).chunk(2)
+    torch.testing.assert_close(pairs.margin, winner - loser)
+    assert pairs.margin.requires_grad
+
+
+def noised_of(training, draw):
+    own = training.bank
+    clean = torch.cat(
+        [own.cache.sample(own.images[i][draw.rows], draw.posterior[i], draw.flipped)
+         for i in range(2)]
+    )  # fmt: skip
+    return training.schedule.add_noise(clean, torch.cat([*draw.noise]), draw.t.repeat(2))

@@ -19,6 +19,7 @@ from fairgen.engine.tiny import TinySettings
 from fairgen.engine.train import train
 from fairgen.errors import CheckpointError, CohortError, MissingExtra, StudyError
 from fairgen.methods import METHODS
+from fairgen.objectives import Diversity
 
 
 def weights(out):
@@ -223,3 +224,17 @@ def test_numbers_that_are_not_finite_are_refused(value):
     ):  # fmt: skip
         with pytest.raises(ValidationError, match="finite"):
             settings.model_validate({key: value})
+
+
+def test_a_ramp_and_rare_borrowing_reach_the_training(cohort, base, quick, tmp_path):
+    settings = quick.model_copy(update={"steps": 4, "log_every": 1})
+    parts = {}
+    for name, change in (("none", {}), ("up", {"ramp": "up"}), ("down", {"ramp": "down"}),
+                         ("rare", {"rare": True})):  # fmt: skip
+        recipe = METHODS["fairgen"].model_copy(update={"diversity": Diversity(**change)})
+        out = train(cohort, method=recipe, base=base, out=tmp_path / name, settings=settings)
+        parts[name] = [row["parts"]["diversity"] for row in lines(out)]
+    assert parts["up"][0] == 0 < parts["up"][1]
+    assert parts["down"][0] == parts["none"][0]
+    assert parts["down"][3] < parts["none"][3] / 2
+    assert 0 < parts["rare"][0] < parts["none"][0]
