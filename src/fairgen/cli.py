@@ -17,7 +17,7 @@ from fairgen.cli_options import AsJson, Assignments, CohortPath, Out, Seed
 from fairgen.cli_review import reviewing
 from fairgen.cli_reward import reward
 from fairgen.cli_train import export, train
-from fairgen.errors import FairGenError
+from fairgen.errors import FairGenError, Stopped
 
 app = typer.Typer(
     help="FairGen: demographically fair medical image synthesis. Research only, not for diagnosis.",
@@ -35,6 +35,7 @@ for command in (train, export, reward):
     app.command()(command)
 
 INTERRUPTED = 130  # as shells report Ctrl-C
+TERMINATED = 143  # and SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = app(args=given, prog_name="fairgen", standalone_mode=False)
     except FairGenError as error:
-        _stop("fairgen", str(error))
+        _stop("fairgen", str(error), TERMINATED if isinstance(error, Stopped) else 2)
     except TyperException as error:
         _stop_usage(error)
     except typer.Abort:

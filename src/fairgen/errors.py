@@ -5,7 +5,8 @@ FairGenError
 ├── CohortError       a cohort folder, a table or an image
 ├── PreferenceError   a preference file
 ├── CheckpointError   a model folder or a checkpoint
-└── MissingExtra      an optional dependency that is not installed
+├── MissingExtra      an optional dependency that is not installed
+└── Stopped           no mistake: SIGTERM stopped a training, which has saved itself
 
 Every message is one line: the thing, what was found, what was expected, and where.
 """
@@ -33,3 +34,7 @@ class CheckpointError(FairGenError):
 
 class MissingExtra(FairGenError):  # noqa: N818 - the name reads as the message it carries
     """Signals an optional dependency that is not installed."""
+
+
+class Stopped(FairGenError):  # noqa: N818 - the name reads as the message it carries
+    """Signals that SIGTERM stopped a training that can go on; the command exits with 143."""

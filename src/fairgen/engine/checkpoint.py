@@ -1,23 +1,26 @@
 """Checkpoints: whole or absent, checked on reading, without pickle.
 
 A checkpoint is a folder ``step-000500`` of safetensors files and a ``state.json`` that names the
-digest of each. It is written beside its place and renamed, so a kill leaves the previous one.
+digest of each. It is written beside its place and renamed, and older ones are removed only then: a
+kill or a full disk leaves the previous one.
 """
 
 import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fairgen.errors import CheckpointError
-from fairgen.files.atomic import fresh_folder, write_json
+from fairgen.errors import CheckpointError, StudyError
+from fairgen.files.atomic import fresh_folder, write_errors, write_json
 from fairgen.files.digest import file_digest
 
 logger = logging.getLogger(__name__)
@@ -43,40 +46,82 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write a checkpoint into ``folder`` and remove all but the newest ``keep``."""
+    """Write a checkpoint into ``folder``, then remove all but the newest ``keep``.
+
+    Those of later steps go too: this training passed them over. So does what a killed process left.
+
+    Raises:
+        StudyError: If it cannot be written; those before it stay.
+    """
     target = folder / f"step-{checkpoint.step:06d}"
-    if target.exists():
-        shutil.rmtree(target)
-    with fresh_folder(target) as part:
-        for name, tensors in checkpoint.tensors.items():
-            whole = {k: v.detach().contiguous().cpu() for k, v in tensors.items()}
-            save_file(whole, part / f"{name}.safetensors")
-        state = {
-            "format": FORMAT,
-            "step": checkpoint.step,
-            "key": checkpoint.key,
-            "values": dict(checkpoint.values),
-            "files": {p.name: file_digest(p) for p in sorted(part.glob("*.safetensors"))},
-        }
-        write_json(part / "state.json", state)
-    for old in _steps(folder)[keep:]:
-        shutil.rmtree(old)
+    with tensor_errors(target):
+        for part in (target, *folder.glob(".step-*.partial")):
+            if part.exists():
+                shutil.rmtree(part)
+        with fresh_folder(target) as part:
+            _write(part, checkpoint)
+        found = _steps(folder)
+        place = found.index(target)
+        for other in (*found[:place], *found[place + keep :]):
+            shutil.rmtree(other)
     return target
 
 
-def load_checkpoint(folder: Path, *, key: str) -> Checkpoint | None:
+def _write(part: Path, checkpoint: Checkpoint) -> None:
+    for name, tensors in checkpoint.tensors.items():
+        whole = {k: v.detach().contiguous().cpu() for k, v in tensors.items()}
+        save_file(whole, part / f"{name}.safetensors")
+    state = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "key": checkpoint.key,
+        "values": dict(checkpoint.values),
+        "files": {p.name: file_digest(p) for p in sorted(part.glob("*.safetensors"))},
+    }
+    write_json(part / "state.json", state)
+
+
+@contextmanager
+def tensor_errors(path: Path) -> Iterator[None]:
+    """Turn what stops safetensors or the system from writing into one line that names the path.
+
+    Raises:
+        StudyError: If the block raises ``SafetensorError`` or ``OSError``.
+    """
+    try:
+        with write_errors(path):
+            yield
+    except SafetensorError as error:
+        raise StudyError(f"{path}: cannot be written ({error})") from error
+
+
+def load_checkpoint(
+    folder: Path, *, key: str, misfit: Callable[[Checkpoint], str] = lambda _: ""
+) -> Checkpoint | None:
     """Return the newest whole checkpoint, or nothing if there is none.
 
     A torn or foreign one is passed over with a warning that says why.
 
+    Args:
+        folder: Folder of checkpoints.
+        key: Digest of the settings that it must belong to.
+        misfit: What says why a checkpoint does not suit the training; empty if it does.
+
     Raises:
         CheckpointError: If the newest whole checkpoint belongs to other settings.
     """
-    for path in _steps(folder):
+    found = _steps(folder)
+    for path in found:
         try:
-            return _read(path, key)
+            checkpoint = _read(path, key)
+            if reason := misfit(checkpoint):
+                raise _TornError(reason)
         except _TornError as error:
             logger.warning("%s: %s; trying the one before", path, error)
+        else:
+            return checkpoint
+    if found:
+        logger.warning("%s: no checkpoint can be used; starting anew", folder)
     return None
 
 
@@ -89,20 +134,23 @@ def _read(path: Path, key: str) -> Checkpoint:
         state = json.loads((path / "state.json").read_text())
     except (OSError, ValueError) as error:
         raise _TornError(f"state.json cannot be read ({error})") from error
-    _check_state(state)
-    for name, digest in state["files"].items():
-        if not (path / name).is_file() or file_digest(path / name) != digest:
-            raise _TornError(f"{name} is missing or damaged")
-    if state["key"] != key:
-        raise CheckpointError(
-            f"{path}: belongs to a training with other settings, data or base; "
-            "give another --out, or remove the folder to start anew"
-        )
-    tensors = {Path(n).stem: load_file(path / n) for n in state["files"]}
+    _check_state(state, path)
+    try:
+        for name, digest in state["files"].items():
+            if not (path / name).is_file() or file_digest(path / name) != digest:
+                raise _TornError(f"{name} is missing or damaged")
+        if state["key"] != key:
+            raise CheckpointError(
+                f"{path}: belongs to a training with other settings, data or base; "
+                "give another --out, or remove the folder to start anew"
+            )
+        tensors = {Path(n).stem: load_file(path / n) for n in state["files"]}
+    except (StudyError, SafetensorError) as error:
+        raise _TornError(f"its tensors cannot be read ({error})") from error
     return Checkpoint(state["step"], key, tensors, state["values"])
 
 
-def _check_state(state: object) -> None:
+def _check_state(state: object, path: Path) -> None:
     """Raise unless ``state.json`` holds what a checkpoint must say about itself.
 
     Raises:
@@ -114,13 +162,32 @@ def _check_state(state: object) -> None:
     for name, kind in kinds.items():
         if not isinstance(state.get(name), kind):
             raise _TornError(f"state.json: '{name}' is missing or wrong")
+    if state["step"] != _step(path):
+        raise _TornError(f"state.json: step is {state['step']}; expected that of the folder's name")
 
 
 def _steps(folder: Path) -> list[Path]:
     """Return the checkpoint folders, newest first."""
     found = folder.glob("step-*") if folder.is_dir() else ()
-    whole = (p for p in found if re.fullmatch(r"step-\d{6,}", p.name))
-    return sorted(whole, key=lambda p: int(p.name.removeprefix("step-")), reverse=True)
+    whole = (p for p in found if re.fullmatch(r"step-\d{6,}", p.name) and p.is_dir())
+    return sorted(whole, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def shape_misfit(name: str, found: Tensors | None, wanted: Tensors) -> str:
+    """Return how a set of tensors differs in names or shapes from what is wanted; empty if not."""
+    if found is None:
+        return f"lacks '{name}'"
+    if odd := sorted(found.keys() ^ wanted.keys()):
+        return f"'{name}': {'unknown' if odd[0] in found else 'lacks'} {odd[0]}"
+    for key, value in found.items():
+        if value.shape != wanted[key].shape:
+            shapes = f"{tuple(value.shape)}; expected {tuple(wanted[key].shape)}"
+            return f"'{name}': {key} has shape {shapes}"
+    return ""
 
 
 def optimizer_tensors(state: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -129,14 +196,9 @@ def optimizer_tensors(state: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Te
 
 
 def optimizer_state(tensors: Tensors) -> dict[int, dict[str, Tensor]]:
-    """Return flat, named tensors as an optimizer's state."""
+    """Return flat, named tensors as an optimizer's state, copied out of the file they lie in."""
     state: dict[int, dict[str, Tensor]] = {}
-    for index, name, value in _split_names(tensors):
-        state.setdefault(index, {})[name] = value
-    return state
-
-
-def _split_names(tensors: Tensors) -> Iterator[tuple[int, str, Tensor]]:
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        yield int(index), name, value
+        state.setdefault(int(index), {})[name] = value.clone()
+    return state

@@ -9,30 +9,27 @@ from typing import Any
 
 import torch
 
+from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone, save_pipeline
-from fairgen.engine.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    optimizer_state,
-    optimizer_tensors,
-    save_checkpoint,
-)
+from fairgen.engine.checkpoint import tensor_errors
 from fairgen.engine.checks import check_groups, check_machine, check_resumable
 from fairgen.engine.grid import write_grid
-from fairgen.engine.loop import training_steps
+from fairgen.engine.interrupt import Stop, terminations
+from fairgen.engine.loop import StepReport, training_steps
 from fairgen.engine.lora import merge_adapters, save_adapters
 from fairgen.engine.pairs import (
     Feedback,
     check_feedback,
     describe_feedback,
 )
-from fairgen.engine.prepare import prepare, trained_parameters
+from fairgen.engine.prepare import prepare
 from fairgen.engine.probes import calibrated, condition_strength, probe_pairs
 from fairgen.engine.progress import progress_bar
+from fairgen.engine.resume import resume, save
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.training import Training
 from fairgen.engine.trainlog import TrainLog
-from fairgen.errors import CheckpointError
+from fairgen.errors import CheckpointError, Stopped
 from fairgen.files.atomic import write_errors, write_json
 from fairgen.files.digest import folder_digest, value_digest
 from fairgen.files.folder import CohortFolder, card_of
@@ -56,7 +53,9 @@ def train(  # noqa: PLR0913 - what a training is made of
     """Fine-tune a base on the training split and write ``out/pipeline``.
 
     Repeating the call resumes from the newest checkpoint, or does nothing if it has finished. Runs
-    under ``accelerate launch`` on any number of processes.
+    under ``accelerate launch`` on any number of processes. Once the steps have begun, SIGTERM is
+    heard: after the step in hand (with several processes, at the next multiple of ten) a checkpoint
+    is saved, whatever ``checkpoint_every`` is; after the last step the training finishes first.
 
     Args:
         folder: A split cohort; only its training images are read.
@@ -76,8 +75,9 @@ def train(  # noqa: PLR0913 - what a training is made of
         CheckpointError: If the base cannot be loaded, or ``out`` holds something else.
         PreferenceError: If the preference file is wrong.
         StudyError: If a setting does not suit the base, the device or the preferences, or ``out``
-            cannot be written.
+            cannot be written, as on a full disk; the last checkpoint then stays.
         MissingExtra: If the tracker is not installed.
+        Stopped: If SIGTERM came.
     """
     base, out = str(base), Path(out)
     check_machine(settings)
@@ -90,8 +90,8 @@ def train(  # noqa: PLR0913 - what a training is made of
         return out
     check_resumable(out)
     began = time.monotonic()
-    training = calibrated(
-        prepare(
+    with torch.random.fork_rng(devices=[]):
+        training = prepare(
             folder,
             method=method,
             base=base,
@@ -100,18 +100,18 @@ def train(  # noqa: PLR0913 - what a training is made of
             seed=seed,
             out=out,
         )
-    )
-    with write_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    checkpoint = load_checkpoint(out / "checkpoints", key=str(recipe["key"]))
-    log = TrainLog(out / "log.jsonl", training, folder.cohort.schema.groups())
-    start = 0
-    if checkpoint is not None:
-        _restore(training, checkpoint)
-        start = checkpoint.step
-    log.restore(start)
-    _run(training, log, out, str(recipe["key"]), start)
-    _finish(training, folder, out, recipe, time.monotonic() - began)
+        _seed(training, -1)
+        training = calibrated(training)
+        with write_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            log = TrainLog(out / "log.jsonl", training, folder.cohort.schema.groups())
+        start = resume(training, out / "checkpoints", str(recipe["key"]))
+        log.restore(start)
+        with terminations() as stop:
+            _run(training, log, out, str(recipe["key"]), start, stop)
+            _finish(training, folder, out, recipe, time.monotonic() - began)
+    if stop.asked:
+        raise _stopped(out, settings.steps)
     return out
 
 
@@ -159,24 +159,48 @@ def finished(out: Path, key: str) -> bool:
     return True
 
 
-def _run(training: Training, log: TrainLog, out: Path, key: str, start: int) -> None:
-    settings = training.settings
+def _run(training: Training, log: TrainLog, out: Path, key: str, start: int, stop: Stop) -> None:
+    settings, accelerator = training.settings, training.accelerator
     with progress_bar(f"train {training.method.name}", settings.steps, start) as advance:
-        for report in training_steps(training, start):
+        for report in _steps(training, start):
             done = report.step + 1
             log.add(report)
             last = done == settings.steps
-            saves = settings.checkpoint_every > 0 and (
-                last or _due(done, settings.checkpoint_every)
+            stops = not last and stop.agreed(accelerator, done)
+            saves = stops or (
+                settings.checkpoint_every > 0 and (last or _due(done, settings.checkpoint_every))
             )
             if last or saves or _due(done, settings.log_every):
                 probed = last or _due(done, settings.probe_every)
-                log.flush(done, _probe(training) if probed else {})
+                with write_errors(out):
+                    log.flush(done, _probe(training) if probed else {})
             if _due(done, settings.grid_every) or last:
                 draw_grid(training, out, done)
-            if saves and training.accelerator.is_main_process:
-                _save(training, out / "checkpoints", key, done)
+            if saves and accelerator.is_main_process:
+                save(training, out / "checkpoints", key, done)
             advance(1, log.note)
+            if stops:
+                accelerator.wait_for_everyone()  # the first to leave would end the one that saves
+                _end(training, out)
+                raise _stopped(out, done)
+
+
+def _steps(training: Training, start: int) -> Iterator[StepReport]:
+    """Yield each step's report; what networks draw by themselves follows from the step too."""
+    reports = training_steps(training, start)
+    for step in range(start, training.settings.steps):
+        _seed(training, step)
+        yield next(reports)
+
+
+def _seed(training: Training, step: int) -> None:
+    """Seed what does not ask for a seed, such as dropout in a base that has some."""
+    process = training.accelerator.process_index
+    torch.manual_seed(derive(training.draws.seed, "train/networks", step, process))
+
+
+def _stopped(out: Path, done: int) -> Stopped:
+    return Stopped(f"{out}: stopped by SIGTERM at step {done}; repeat the command to go on")
 
 
 def _probe(training: Training) -> dict[str, dict[str, float]]:
@@ -217,45 +241,6 @@ def _averaged(training: Training) -> Iterator[None]:
         training.ema.restore(training.parameters)
 
 
-def _save(training: Training, folder: Path, key: str, step: int) -> None:
-    averaged = {str(i): p for i, p in enumerate(training.ema.shadow_params)}
-    scaler = training.accelerator.scaler
-    values: Mapping[str, Any] = {
-        "ema_steps": training.ema.optimization_step,
-        "scaler": scaler.state_dict() if scaler is not None else None,
-    }
-    tensors = {
-        "model": dict(_named(training)),
-        "ema": averaged,
-        "optimizer": optimizer_tensors(training.optimizer.state_dict()["state"]),
-        "adaptive": training.adaptive.tensors(),
-    }
-    checkpoint = Checkpoint(step, key, tensors, values)
-    save_checkpoint(folder, checkpoint, keep=training.settings.checkpoints_limit)
-
-
-def _named(training: Training) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    unwrap = training.accelerator.unwrap_model
-    return trained_parameters({name: unwrap(m) for name, m in training.models.items()})
-
-
-@torch.no_grad()
-def _restore(training: Training, checkpoint: Checkpoint) -> None:
-    logger.info("resuming at step %d", checkpoint.step)
-    for name, parameter in _named(training):
-        parameter.copy_(checkpoint.tensors["model"][name])
-    training.adaptive.restore(checkpoint.tensors["adaptive"])
-    state = training.optimizer.state_dict()
-    state["state"] = optimizer_state(checkpoint.tensors["optimizer"])
-    training.optimizer.load_state_dict(state)
-    averaged = checkpoint.tensors["ema"]
-    for i, shadow in enumerate(training.ema.shadow_params):
-        shadow.copy_(averaged[str(i)])
-    training.ema.optimization_step = checkpoint.values["ema_steps"]
-    if training.accelerator.scaler is not None and checkpoint.values["scaler"]:
-        training.accelerator.scaler.load_state_dict(checkpoint.values["scaler"])
-
-
 def _finish(
     training: Training, folder: CohortFolder, out: Path, recipe: Mapping[str, Any], seconds: float
 ) -> None:
@@ -275,12 +260,19 @@ def _finish(
             "seconds_of_last_run": round(seconds, 1),
         }
         write_json(out / MANIFEST, manifest)
-    accelerator.end_training()
+    _end(training, out)
+
+
+def _end(training: Training, out: Path) -> None:
+    """Let the trackers write what they hold."""
+    with write_errors(out):
+        training.accelerator.end_training()
 
 
 def write_weights(backbone: Backbone, settings: TrainSettings, out: Path) -> None:
     """Write ``out/pipeline``, and ``out/lora`` where adapters were trained; they are merged."""
     if settings.lora_rank is not None:
-        save_adapters(backbone.unet, out / "lora")
+        with tensor_errors(out / "lora"):
+            save_adapters(backbone.unet, out / "lora")
         merge_adapters(backbone.unet)
     save_pipeline(backbone, out / "pipeline")
