@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from fairgen.engine import probes
-from fairgen.engine.latents import encode, file_batches
+from fairgen.engine.latents import Encoding, encode_once
 from fairgen.engine.pairs import Feedback
 from fairgen.engine.prepare import prepare
 from fairgen.engine.reward import RewardModel, RewardSettings, train_reward
@@ -311,13 +311,12 @@ def bank(cohort, base, quick, said, reward, tmp_path):
 
 def test_winners_and_losers_are_the_files_own(bank, cohort, said):
     training = bank("none")
-    latents = training.bank.cache.plain.mean
-    batches = file_batches(
-        [p.winner for p in read_preferences(said, cohort.prompts)], size=32, batch=PAIRS
-    )
-    own = encode(training.backbone, batches, mirror=False, device=torch.device("cpu"))
-    torch.testing.assert_close(latents[training.bank.images[0]], own.plain.mean)
-    assert not torch.allclose(latents[training.bank.images[1]], own.plain.mean)
+    latents = training.bank.cache.means()
+    winners = [p.winner for p in read_preferences(said, cohort.prompts)]
+    how = Encoding(32, False, torch.device("cpu"))
+    own = encode_once(training.backbone.vae, winners, how).means()
+    torch.testing.assert_close(latents[training.bank.images[0]], own)
+    assert not torch.allclose(latents[training.bank.images[1]], own)
     groups = [p.group for p in read_preferences(said, cohort.prompts)]
     known = cohort.cohort.schema.groups()
     assert [known[i] for i in training.bank.groups] == groups

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from fairgen.engine.export import export_pipeline
 from fairgen.engine.generate import open_generator
 from fairgen.engine.train import train
-from fairgen.errors import CheckpointError, StudyError
+from fairgen.errors import CheckpointError, MissingExtra, StudyError
 from fairgen.methods import METHODS
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -117,3 +118,30 @@ def test_an_export_that_cannot_be_done_is_refused(run, tmp_path):
         export_pipeline(tmp_path, tmp_path / "x")
     assert not (tmp_path / "x").exists()
     assert open_generator(out)
+
+
+@pytest.mark.parametrize("change", [{"optimizer": "adamw-plain"}, {"channels_last": True}])
+def test_how_the_same_is_computed_changes_nothing_but_rounding(change, run):
+    usual, other = (unet(run(name, **own) / "pipeline") for name, own in (("a", {}), ("b", change)))
+    for key, values in usual.items():
+        torch.testing.assert_close(values, other[key], rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("change", [{}, {"channels_last": True}, {"optimizer": "adamw-plain"}])
+def test_without_averages_the_last_weights_are_saved_and_a_resume_finds_them(
+    change, run, cut_short
+):
+    change = {"ema": False, **change}
+    whole = run("whole", **change)
+    state = load_file(whole / "checkpoints" / "step-000006" / "model.safetensors")
+    saved = unet(whole / "pipeline")
+    assert all(torch.equal(saved[k.removeprefix("unet.")], v) for k, v in state.items())
+    cut_short(lambda: run("cut", **change), after=3)
+    assert same(saved, unet(run("cut", **change) / "pipeline"))
+    assert not same(saved, unet(run("averaged", **{**change, "ema": True}) / "pipeline"))
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is there")
+def test_an_optimizer_that_is_not_installed_is_refused_before_work_begins(run):
+    with pytest.raises(MissingExtra, match="adamw-8bit needs bitsandbytes"):
+        run(optimizer="adamw-8bit")

@@ -15,11 +15,11 @@ from transformers import ViTConfig, ViTModel
 from fairgen.cli_reward import reward
 from fairgen.cohort.schema import Attribute, Schema
 from fairgen.engine.backbone import load_backbone
-from fairgen.engine.latents import encode, image_batches
+from fairgen.engine.latents import Encoding, encode_once
 from fairgen.engine.reward import RewardSettings, load_reward, train_reward
 from fairgen.engine.reward_model import group_levels
-from fairgen.engine.reward_network import vae_digest
 from fairgen.engine.reward_pairs import Pair, divide_pairs, units
+from fairgen.engine.weights import vae_digest
 from fairgen.errors import CheckpointError, CohortError, PreferenceError, StudyError
 from fairgen.files.digest import file_digest
 from fairgen.files.image import write_image
@@ -63,12 +63,10 @@ def trained(pairs, cohort, tmp_path_factory):
 @pytest.fixture(scope="module")
 def latents(cohort):
     """Return scaled latents and groups of the cohort's own pictures."""
-    cache = encode(
-        load_backbone("tiny"), image_batches(cohort, size=32, batch=32), mirror=False,
-        device=torch.device("cpu"),
-    )  # fmt: skip
+    paths = [cohort.path(r) for r in cohort.cohort.records]
+    cache = encode_once(load_backbone("tiny").vae, paths, Encoding(32, False, torch.device("cpu")))
     groups = torch.tensor([GROUPS.index(r.group) for r in cohort.cohort.records])
-    return cache.plain.mean * cache.scale, groups
+    return cache.means(), groups
 
 
 def shown(pairs):

@@ -20,10 +20,9 @@ from fairgen.engine.reward_network import (
     latent_network,
     load_eye,
     pixel_network,
-    vae_digest,
-    weights_digest,
 )
 from fairgen.engine.tiny import tiny_backbone
+from fairgen.engine.weights import vae_digest, weights_digest
 from fairgen.errors import CheckpointError, MissingExtra
 
 LEVELS = ((0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3))  # level, label, group

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fairgen.objectives.objective import Pairs, Step, build_objective, pair_figures, pair_logit
+from fairgen.objectives.objective import Pairs, build_objective, pair_figures, pair_logit
 from fairgen.objectives.preference import (
     Alignment,
     implicit_accuracy,
@@ -25,11 +25,6 @@ def t(*values):
 def latents(*values):
     """Return one latent a value, constant throughout."""
     return torch.tensor(values)[:, None, None, None].expand(-1, 2, 2, 2).clone()
-
-
-def step(pairs):
-    one = torch.zeros(1, 2, 2, 2)
-    return Step(one, one, torch.tensor([5]), 10, torch.tensor([True]), pairs=pairs)
 
 
 def test_the_released_codes_logit_has_the_worked_value():
@@ -122,7 +117,7 @@ def pairs(**change):
 
 def test_the_objective_adds_preference_and_winner_by_their_weights():
     settings = Alignment(weight=3.0, winner_weight=0.5, beta=0.5)
-    total, parts = build_objective(None, settings)(step(pairs()))
+    total, parts = build_objective(None, settings).of_pairs(pairs())
     expected = preference_loss(
         preference_logit(t(0.01, 0.04), t(0.09, 0.01), beta=0.5, error_weight=1.0)
     ).mean()
@@ -132,8 +127,9 @@ def test_the_objective_adds_preference_and_winner_by_their_weights():
 
 
 def test_without_a_winner_weight_there_is_no_winner_term():
-    terms = build_objective(None, Alignment(winner_weight=0.0)).terms
-    assert [term.name for term in terms] == ["denoising", "preference"]
+    objective = build_objective(None, Alignment(winner_weight=0.0))
+    assert [term.name for term in objective.terms] == ["denoising"]
+    assert [term.name for term in objective.pair_terms] == ["preference"]
 
 
 def test_errors_of_winners_and_losers_are_told_apart():
@@ -164,9 +160,6 @@ def test_the_losers_scale_changes_gradients_and_no_value():
 
 
 def test_what_a_term_lacks_is_refused():
-    bare = step(None)
-    with pytest.raises(ValueError, match="pairs of preferred and rejected"):
-        build_objective(None, Alignment())(bare)
     with pytest.raises(ValueError, match="reference network"):
         pair_logit(Alignment(variant="diffusion-dpo"), pairs())
 

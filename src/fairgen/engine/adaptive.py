@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fairgen.engine.device import OnItsWay, sent
 from fairgen.methods.method import Method
 from fairgen.objectives.gradient_norm import (
     NormWindow,
@@ -32,19 +33,33 @@ class Adaptive:
 
     Attributes:
         method: The method whose state it is.
-        window: Gradient norms of the last steps.
+        window: Gradient norms of the last steps but the very last.
+        latest: Those of the last step; they count from the step after the next, so that a step need
+            not wait until the device has finished the one before.
         perturbation: Scales of the perturbed weights, and what is known of them.
     """
 
     method: Method
     window: NormWindow | None = None
     perturbation: PerturbationState | None = None
+    latest: OnItsWay | None = None
+
+    def extend(self, tally: Tensor) -> None:
+        """Take up a step's gradient norms."""
+        aware = self.method.awareness
+        if self.window is None or aware is None:
+            return
+        if self.latest is not None:
+            self.window = self.window.extended(self.latest.read(), aware.window)
+        self.latest = sent(tally)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state as named tensors, for a checkpoint; empty where there is none."""
         found: dict[str, Tensor] = {}
         if self.window is not None:
             found |= {"window.sums": self.window.sums, "window.counts": self.window.counts}
+        if self.latest is not None:
+            found["latest"] = self.latest.read()
         if self.perturbation is not None:
             own = state_tensors(self.perturbation)
             found |= {f"perturbation.{k}": v for k, v in own.items()}
@@ -54,6 +69,8 @@ class Adaptive:
         """Take up the state of a checkpoint."""
         if self.window is not None:
             self.window = NormWindow(tensors["window.sums"], tensors["window.counts"])
+        if "latest" in tensors:
+            self.latest = OnItsWay(tensors["latest"])
         if self.perturbation is not None:
             own = {k: v for k, v in tensors.items() if k.startswith("perturbation.")}
             self.perturbation = state_from(

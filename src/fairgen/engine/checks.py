@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.store import HIDDEN
 from fairgen.errors import CheckpointError, CohortError, MissingExtra, StudyError
 from fairgen.files.folder import CohortFolder
 
@@ -42,6 +43,11 @@ def check_machine(settings: TrainSettings) -> None:
             f"tracker: {settings.tracker} is not installed; expected `pip install "
             f"{settings.tracker}`, or tracker=none"
         )
+    if settings.optimizer == "adamw-8bit" and find_spec("bitsandbytes") is None:
+        raise MissingExtra(
+            "optimizer: adamw-8bit needs bitsandbytes; expected `pip install bitsandbytes`, or "
+            "optimizer=adamw"
+        )
     if settings.lora_rank is not None and settings.train_text_encoder:
         raise StudyError("lora_rank: adapters are the U-Net's; expected train_text_encoder=false")
     if settings.mixed_precision == "fp16" and not torch.cuda.is_available():
@@ -59,7 +65,7 @@ def check_resumable(out: Path) -> None:
     if not out.is_dir() or any(out.glob("checkpoints/step-*/state.json")):
         return
     strange = sorted(p.name for p in out.iterdir() if p.name not in WRITTEN)
-    strange = [name for name in strange if not name.endswith(".partial")]
+    strange = [n for n in strange if n != HIDDEN and not n.endswith(".partial")]
     if strange:
         raise CheckpointError(
             f"{out}: exists and is no training (it holds '{strange[0]}'); give another --out"

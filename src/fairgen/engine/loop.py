@@ -5,15 +5,18 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fairgen.cohort.seed import derive
 from fairgen.diffusion.draw import Draw
 from fairgen.diffusion.schedule import Latents
+from fairgen.engine.device import moved
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.training import Training, pair_batch, predict, safeguarded
 from fairgen.objectives.denoising import denoising_error, min_snr_weight
@@ -77,24 +80,25 @@ def _optimise(training: Training, step: int) -> StepReport:
         first = micro * accelerator.num_processes + accelerator.process_index
         part = draw.part(first * settings.batch_size, (first + 1) * settings.batch_size)
         with accelerator.accumulate(*training.models.values()):
-            seen = _forward(training, part, step, first)
-            total, means = training.method.objective(seen)
-            accelerator.backward(total)
+            seen, parts = _learn_images(training, part, step, first)
+            parts = _sum(parts, _learn_pairs(training, step, first))
             if accelerator.sync_gradients:
                 norm = accelerator.clip_grad_norm_(training.parameters, settings.max_grad_norm)
             training.optimizer.step()
             training.optimizer.zero_grad()
         tallies += _norms(training, part, seen)
         _advance_perturbation(training, part, seen, step * settings.accumulation + micro)
-        losses.append({"total": total.detach(), **means, **_figures(training, seen)})
-    _extend_window(training, tallies)
+        losses.append(parts)
+    if tallies:
+        tally = torch.stack(tallies).sum(dim=0)
+        training.adaptive.extend(accelerator.reduce(tally, "sum"))
     training.ema.step(training.parameters)
-    parts = {name: torch.stack([m[name] for m in losses]).mean() for name in losses[0]}
+    means = {name: torch.stack([m[name] for m in losses]).mean() for name in losses[0]}
     return StepReport(
         step=step,
-        loss=parts.pop("total"),
-        figures={k.removeprefix(FIGURE): parts.pop(k) for k in list(parts) if FIGURE in k},
-        parts=parts,
+        loss=means.pop("total"),
+        figures={k.removeprefix(FIGURE): means.pop(k) for k in list(means) if FIGURE in k},
+        parts=means,
         grad_norm=norm.detach(),
         learning_rate=rate,
         rows=draw.rows,
@@ -102,8 +106,41 @@ def _optimise(training: Training, step: int) -> StepReport:
     )
 
 
+def _learn_images(
+    training: Training, draw: Draw, step: int, place: int
+) -> tuple[Step, dict[str, Tensor]]:
+    """Add the gradient of one batch of images; return what was seen, and each term's mean."""
+    with ExitStack() as stack:
+        if training.bank is not None:  # processes exchange gradients once, after the pairs
+            for model in training.models.values():
+                stack.enter_context(training.accelerator.no_sync(model))
+        seen = _forward(training, draw, step, place)
+        total, means = training.method.objective(seen)
+        training.accelerator.backward(total)
+    return seen, {"total": total.detach(), **means}
+
+
+def _learn_pairs(training: Training, step: int, place: int) -> dict[str, Tensor]:
+    """Add the gradient of one batch of preference pairs; return each term's mean and figures."""
+    pairs, alignment = _pairs(training, step, place), training.method.alignment
+    if pairs is None or alignment is None:
+        return {}
+    total, means = training.method.objective.of_pairs(pairs)
+    figures = pair_figures(alignment, pairs)
+    training.accelerator.backward(total)
+    told = {f"{FIGURE}{name}": value for name, value in figures.items()}
+    return {"total": total.detach(), **means, **told}
+
+
+def _sum(images: dict[str, Tensor], pairs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return both parts' figures, their totals added."""
+    if not pairs:
+        return images
+    return {**images, **pairs, "total": images["total"] + pairs["total"]}
+
+
 def _forward(training: Training, draw: Draw, step: int, place: int) -> Step:
-    """Return all that the objective looks at in one batch.
+    """Return all that the objective looks at in one batch of images.
 
     Args:
         training: The training.
@@ -111,27 +148,24 @@ def _forward(training: Training, draw: Draw, step: int, place: int) -> Step:
         step: Number of the optimisation step.
         place: Number of the batch among all batches of the step, over all processes.
     """
-    device = training.accelerator.device
-    clean = training.cache.sample(draw.rows, draw.posterior, draw.flipped).to(device)
-    noise, t = draw.noise.to(device), draw.t.to(device)
+    on = partial(moved, device=training.accelerator.device)
+    clean = on(training.cache.sample(draw.rows, draw.posterior, draw.flipped))
+    noise, t = on(draw.noise), on(draw.t)
     groups = training.rows.groups[draw.rows]
     noised = training.schedule.add_noise(clean, noise, t)
     own = torch.where(draw.kept, groups, training.captions.empty)
-    if training.tap is not None:
-        training.tap.arm()
-    prediction = predict(training, noised, t, own)
-    other, compared = _other_prediction(training, draw, noised, t)
+    law = training.rows.law[groups]
+    prediction, other = _predictions(training, noised, t, own, other_groups(law, draw.quantile))
     return Step(
         prediction=prediction,
         target=training.schedule.target(clean, noise, t),
         t=t,
         horizon=training.schedule.horizon,
-        kept=compared.to(device),
+        kept=on(draw.kept & (law.sum(dim=1) > 0)),
         other=other,
         progress=step / training.settings.steps,
         weights=_loss_weights(training, groups, t, step, place),
-        borrows=training.rows.borrows[groups].to(device),
-        pairs=_pairs(training, step, place),
+        borrows=on(training.rows.borrows[groups]),
     )
 
 
@@ -153,7 +187,8 @@ def _loss_weights(
         noise = training.draws.normal(
             "perturbation", step, training.global_batch, members.shape[1]
         )[place * size : (place + 1) * size]
-        own = perturbation_weights(method.perturbation, state, members, noise).float().to(t.device)
+        own = perturbation_weights(method.perturbation, state, members, noise).float()
+        own = moved(own, t.device)
         weights = own if weights is None else weights * own
     return weights
 
@@ -163,20 +198,12 @@ def _norms(training: Training, draw: Draw, seen: Step) -> list[Tensor]:
     aware = training.method.awareness
     if aware is None or training.tap is None:
         return []
-    norms = last_layer_norm(training.tap.read(), seen.prediction, seen.target)
+    inputs = training.tap.read()[: len(seen.prediction)]
+    norms = last_layer_norm(inputs, seen.prediction, seen.target)
     bins = seen.t * aware.bins // seen.horizon
-    groups = training.rows.groups[draw.rows].to(norms.device)
+    groups = moved(training.rows.groups[draw.rows], norms.device)
     shape = (len(training.rows.law), aware.bins)
-    return [tally_norms(norms, groups, bins, draw.kept.to(norms.device), shape)]
-
-
-def _extend_window(training: Training, tallies: list[Tensor]) -> None:
-    """Add a step's gradient norms, over all processes, to the window."""
-    window, aware = training.adaptive.window, training.method.awareness
-    if window is None or aware is None:
-        return
-    tally = training.accelerator.reduce(torch.stack(tallies).sum(dim=0), "sum")
-    training.adaptive.window = window.extended(tally.cpu(), aware.window)
+    return [tally_norms(norms, groups, bins, moved(draw.kept, norms.device), shape)]
 
 
 def _advance_perturbation(training: Training, draw: Draw, seen: Step, number: int) -> None:
@@ -197,13 +224,6 @@ def _advance_perturbation(training: Training, draw: Draw, seen: Step, number: in
     )
 
 
-def _figures(training: Training, seen: Step) -> dict[str, Tensor]:
-    if seen.pairs is None or training.method.alignment is None:
-        return {}
-    found = pair_figures(training.method.alignment, seen.pairs)
-    return {f"{FIGURE}{name}": value for name, value in found.items()}
-
-
 def _pairs(training: Training, step: int, place: int) -> Pairs | None:
     """Return what the network says of one batch of preference pairs, if there are any."""
     bank = training.bank
@@ -217,18 +237,29 @@ def _pairs(training: Training, step: int, place: int) -> Pairs | None:
     return safeguarded(training, pair_batch(training, draw))
 
 
-def _other_prediction(
-    training: Training, draw: Draw, noised: Latents, t: Int[Tensor, " batch"]
-) -> tuple[Latents | None, Bool[Tensor, " batch"]]:
-    """Return the prediction under other groups' prompts, and where it counts."""
-    diversity = training.method.diversity
-    if diversity is None:
-        return None, draw.kept
-    law = training.rows.law[training.rows.groups[draw.rows]]
-    chosen = other_groups(law, draw.quantile)
-    with torch.set_grad_enabled(diversity.gamma > 0):
-        prediction = predict(training, noised, t, chosen)
-    return prediction, draw.kept & (law.sum(dim=1) > 0)
+def _predictions(
+    training: Training,
+    noised: Latents,
+    t: Int[Tensor, " batch"],
+    own: Int[Tensor, " batch"],
+    other: Int[Tensor, " batch"],
+) -> tuple[Latents, Latents | None]:
+    """Return the predictions under each image's own prompt, and under another group's.
+
+    Where both need a gradient they are one pass over twice the images; else the pass without
+    gradient comes first, while no graph is held.
+    """
+    diversity, behind = training.method.diversity, None
+    if diversity is not None and diversity.gamma == 0:
+        with torch.no_grad():
+            behind = predict(training, noised, t, other)
+    if training.tap is not None:
+        training.tap.arm()
+    if diversity is None or diversity.gamma == 0:
+        return predict(training, noised, t, own), behind
+    both = predict(training, noised.repeat(2, 1, 1, 1), t.repeat(2), torch.cat([own, other]))
+    prediction, behind = both.chunk(2)
+    return prediction, behind
 
 
 def other_groups(

@@ -7,6 +7,7 @@ adapters off.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from torch import Tensor
 from fairgen.diffusion.draw import PairDraw
 from fairgen.diffusion.schedule import Latents, Schedule
 from fairgen.engine.backbone import Backbone
-from fairgen.engine.latents import LatentCache, encode, file_batches, pixels
+from fairgen.engine.device import moved
+from fairgen.engine.latents import Encoding, LatentSource, encode, encode_once, pixels
 from fairgen.engine.reward import RewardModel, load_reward
-from fairgen.engine.reward_network import vae_digest
+from fairgen.engine.weights import vae_digest
 from fairgen.errors import StudyError
 from fairgen.files.digest import file_digest, folder_digest, value_digest
 from fairgen.files.folder import CohortFolder
@@ -67,7 +69,7 @@ class PairBank:
     """
 
     settings: Alignment
-    cache: LatentCache
+    cache: LatentSource
     images: Int[Tensor, "2 pairs"]
     groups: Int[Tensor, " pairs"]
     rewards: Float[Tensor, "2 pairs"]
@@ -131,15 +133,6 @@ def describe_feedback(
     }
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """Says how images become latents: their side in pixels, mirrored too or not, and where."""
-
-    size: int
-    flip: bool
-    device: torch.device
-
-
 def load_pairs(
     folder: CohortFolder, settings: Alignment, feedback: Feedback, backbone: Backbone, how: Encoding
 ) -> PairBank:
@@ -153,19 +146,14 @@ def load_pairs(
     groups = folder.cohort.schema.groups()
     paths = sorted({p for s in said for p in (s.winner, s.loser)})
     place = {path: i for i, path in enumerate(paths)}
-    cache = encode(
-        backbone,
-        file_batches(paths, size=how.size, batch=BATCH),
-        mirror=how.flip,
-        device=how.device,
-    )
+    cache = encode(backbone.vae, paths, how)
     images = torch.tensor([[place[s.winner] for s in said], [place[s.loser] for s in said]])
     index = torch.tensor([groups.index(s.group) for s in said])
     rewards, model = torch.zeros(images.shape), None
     if settings.reward != "none" and feedback.reward is not None:
         model = load_reward(feedback.reward)
         _check_reward(model, settings, backbone, folder)
-        rewards = _rewards(model, cache, paths, images, index, how)
+        rewards = _rewards(model, backbone, paths, images, index, how)
     return PairBank(settings, cache, images, index, rewards, model)
 
 
@@ -190,7 +178,7 @@ def _check_reward(
 @torch.no_grad()
 def _rewards(
     model: RewardModel,
-    cache: LatentCache,
+    backbone: Backbone,
     paths: Sequence[Path],
     images: Int[Tensor, "2 pairs"],
     groups: Int[Tensor, " pairs"],
@@ -199,11 +187,12 @@ def _rewards(
     """Return the reward of every pair's two images as they are."""
     model.network.to(how.device)
     found = torch.zeros(images.shape)
+    means = encode_once(backbone.vae, paths, how).means() if model.card.space == "latent" else None
     for side, rows in enumerate(images):
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
-            if model.card.space == "latent":
-                shown = cache.plain.mean[rows[part]] * cache.scale
+            if means is not None:
+                shown = means[rows[part]]
             else:
                 own = [read_image(paths[i], size=how.size, channels=3) for i in rows[part]]
                 shown = pixels(np.stack(own))
@@ -213,26 +202,31 @@ def _rewards(
 
 
 def forward_pairs(
-    bank: PairBank, draw: PairDraw, predict: Predict, reference: Predict | None, scene: Schedule
+    bank: PairBank,
+    draw: PairDraw,
+    device: torch.device,
+    predict: Predict,
+    reference: Predict | None,
+    scene: Schedule,
 ) -> Pairs:
     """Return what the network says of a batch of pairs, and what it should say.
 
     Args:
         bank: The pairs.
-        draw: Which pairs, noise steps and noise; on the device.
+        draw: Which pairs, noise steps and noise; on the host.
+        device: Where to compute.
         predict: The network: (noised latents, noise steps, captions) to predictions.
         reference: The reference network likewise, without gradient, if the variant has one.
         scene: The noise schedule.
     """
-    device, rows = draw.t.device, draw.rows.cpu()
-    clean = torch.cat(
-        [
-            bank.cache.sample(bank.images[i][rows], draw.posterior[i].cpu(), draw.flipped.cpu())
-            for i in range(2)
-        ]
-    ).to(device)
-    noise, t = torch.cat([*draw.noise]), torch.cat([draw.t, draw.t])
-    groups = bank.groups[rows].repeat(2)
+    rows, on = draw.rows, partial(moved, device=device)
+    clean = on(
+        bank.cache.sample(
+            bank.images[:, rows].flatten(), draw.posterior.flatten(0, 1), draw.flipped.repeat(2)
+        )
+    )
+    noise, t = on(draw.noise.flatten(0, 1)), on(draw.t.repeat(2))
+    groups = on(bank.groups[rows].repeat(2))
     noised, target = scene.add_noise(clean, noise, t), scene.target(clean, noise, t)
     behind = None
     if reference is not None:
@@ -246,7 +240,7 @@ def forward_pairs(
         loser,
         target.chunk(2)[1],
         error_weight=bank.error_weight,
-        margin=_margin(bank, rows, scene.clean(said.float(), noised, t), groups.to(device)),
+        margin=_margin(bank, rows, scene.clean(said.float(), noised, t), groups),
         reference=None if behind is None else (behind.chunk(2)[0], behind.chunk(2)[1]),
     )
 
@@ -261,7 +255,7 @@ def _margin(
     if reading == "x0" and bank.model is not None:
         winner, loser = bank.model.score(clean, groups).chunk(2)
         return winner - loser
-    margin = (bank.rewards[0] - bank.rewards[1])[rows].to(clean.device)
+    margin = moved((bank.rewards[0] - bank.rewards[1])[rows], clean.device)
     return margin if reading == "margin" else -margin
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from diffusers.training_utils import EMAModel
 from jaxtyping import Int
 from torch import Tensor
 
@@ -20,11 +19,13 @@ from fairgen.cohort.seed import derive
 from fairgen.diffusion.draw import DrawPlan
 from fairgen.diffusion.schedule import Schedule
 from fairgen.engine.adaptive import Tap, start_adaptive
-from fairgen.engine.backbone import Backbone, embed, load_backbone, tokenize
-from fairgen.engine.latents import encode, image_batches
+from fairgen.engine.average import averaging
+from fairgen.engine.backbone import Backbone, load_backbone, tokenize
+from fairgen.engine.latents import Encoding, embedded, encode
 from fairgen.engine.lora import add_adapters
-from fairgen.engine.pairs import Encoding, Feedback, PairBank, load_pairs
+from fairgen.engine.pairs import Feedback, PairBank, load_pairs
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.store import Crew, store_folder
 from fairgen.engine.training import Captions, Rows, Training
 from fairgen.files.folder import CohortFolder
 from fairgen.methods.method import Method
@@ -49,24 +50,21 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     accelerator = _accelerator(settings, out)
     backbone = load_backbone(base)
     set_prediction(backbone, settings)
-    flip = folder.modality.flip if settings.flip is None else settings.flip
-    how = Encoding(backbone.side(settings.size), flip, accelerator.device)
-    captions = _captions(backbone, folder, accelerator.device)  # refuses before work is done
-    batches = image_batches(train_part, size=how.size, batch=32)
-    cache = encode(backbone, batches, mirror=flip, device=how.device)
+    how = _encoding(folder, backbone, settings, accelerator)
+    captions = _captions(backbone, folder, settings, how)  # refuses before work is done
+    cache = encode(backbone.vae, [folder.path(r) for r in train_part.cohort.records], how)
     bank = _pairs(folder, method, feedback, backbone, how)
-    backbone.vae.to("cpu")
+    if settings.cache_latents:
+        backbone.vae.to("cpu")
     models = trained_models(backbone, settings, derive(seed, "adapters"))
     if bank is not None:
         bank = replace(bank, reference=_reference(backbone, bank.settings, settings, how))
     tap = None if method.awareness is None else Tap(backbone.unet)
     parameters = [p for _, p in trained_parameters(models)]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+    prepared = accelerator.prepare(*models.values(), _optimizer(parameters, settings))
+    ema = averaging(
+        parameters, on=settings.ema, decay=settings.ema_decay, device=accelerator.device
     )
-    prepared = accelerator.prepare(*models.values(), optimizer)
-    ema = EMAModel(parameters, decay=settings.ema_decay)
-    ema.to(accelerator.device)
     rows = _rows(train_part, method)
     config = backbone.scheduler.config
     schedule = Schedule(backbone.scheduler.alphas_cumprod, config.prediction_type)
@@ -75,7 +73,7 @@ def prepare(  # noqa: PLR0913 - what a training is made of
         shape=cache.shape,
         horizon=schedule.horizon,
         dropout=settings.caption_dropout,
-        flip=flip,
+        flip=how.flip,
         offset=settings.noise_offset,
     )
     return Training(
@@ -105,6 +103,31 @@ def _accelerator(settings: TrainSettings, out: Path) -> Accelerator:
         log_with=None if settings.tracker == "none" else settings.tracker,
         project_dir=str(out),
     )
+
+
+def _encoding(
+    folder: CohortFolder, backbone: Backbone, settings: TrainSettings, accelerator: Accelerator
+) -> Encoding:
+    return Encoding(
+        size=backbone.side(settings.size),
+        flip=folder.modality.flip if settings.flip is None else settings.flip,
+        device=accelerator.device,
+        store=store_folder(folder.root),
+        cached=settings.cache_latents,
+        crew=Crew(
+            accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone
+        ),
+    )
+
+
+def _optimizer(parameters: list[torch.nn.Parameter], settings: TrainSettings) -> Any:  # noqa: ANN401
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "adamw-8bit":
+        from bitsandbytes.optim import AdamW8bit  # noqa: PLC0415 - few have it
+
+        return AdamW8bit(parameters, lr=rate, weight_decay=decay)
+    fused = settings.optimizer == "adamw"
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
 
 
 def _pairs(
@@ -158,6 +181,10 @@ def trained_models(backbone: Backbone, settings: TrainSettings, seed: int) -> di
         model.train()
     if settings.gradient_checkpointing:
         backbone.unet.enable_gradient_checkpointing()
+    if settings.channels_last:
+        backbone.unet.to(memory_format=torch.channels_last)
+    if settings.compile:
+        backbone.unet.compile()
     return models
 
 
@@ -171,12 +198,16 @@ def trained_parameters(
                 yield f"{name}.{place}", parameter
 
 
-def _captions(backbone: Backbone, folder: CohortFolder, device: torch.device) -> Captions:
+def _captions(
+    backbone: Backbone, folder: CohortFolder, settings: TrainSettings, how: Encoding
+) -> Captions:
     groups = folder.cohort.schema.groups()
     prompts = [*(folder.prompts.render(g) for g in groups), ""]
-    backbone.text_encoder.to(device)
-    table = embed(backbone, prompts).float().cpu()
-    return Captions(tuple(prompts[:-1]), tokenize(backbone, prompts), table)
+    tokens, table = tokenize(backbone, prompts), None
+    if settings.cache_prompts and not settings.train_text_encoder:
+        table = embedded(backbone, tokens, how).to(how.device)
+    backbone.text_encoder.to("cpu" if table is not None else how.device)
+    return Captions(tuple(prompts[:-1]), tokens.to(how.device), table)
 
 
 def _rows(folder: CohortFolder, method: Method) -> Rows:

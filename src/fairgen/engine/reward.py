@@ -13,6 +13,7 @@ from fairgen.engine.reward_card import RewardRecipe, RewardSettings
 from fairgen.engine.reward_fit import fitted, open_source, read_inputs
 from fairgen.engine.reward_model import CARD, RewardModel, load_reward, save_reward
 from fairgen.engine.reward_pairs import LEAST, as_pairs, divide_pairs, part_counts
+from fairgen.engine.store import store_folder
 from fairgen.errors import CheckpointError
 from fairgen.files.atomic import refuse_content
 from fairgen.files.digest import value_digest
@@ -72,7 +73,8 @@ def train_reward(
     )
     _tell(recipe)
     flip = folder.modality.flip if settings.flip is None else settings.flip
-    inputs = read_inputs(source, recipe, files, flip=flip)
+    store = store_folder(folder.root)
+    inputs = read_inputs(source, recipe, files, flip=flip, store=store)
     trained = fitted(source, recipe, parts, inputs)
     save_reward(trained, out)
     return trained

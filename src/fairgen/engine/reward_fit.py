@@ -19,7 +19,7 @@ from fairgen.cohort.schema import SEPARATOR
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone, load_backbone
 from fairgen.engine.extractor import best_device
-from fairgen.engine.latents import Images, encode, file_batches, pixels
+from fairgen.engine.latents import Encoding, Images, encode_once, file_batches, pixels
 from fairgen.engine.pixels import batches, evaluation_steps, warm_cosine
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.reward_card import (
@@ -30,13 +30,9 @@ from fairgen.engine.reward_card import (
     RewardSettings,
 )
 from fairgen.engine.reward_model import RewardModel, as_model, build_network
-from fairgen.engine.reward_network import (
-    Eye,
-    RewardNetwork,
-    load_eye,
-    vae_digest,
-)
+from fairgen.engine.reward_network import Eye, RewardNetwork, load_eye
 from fairgen.engine.reward_pairs import Pair, Parts, units
+from fairgen.engine.weights import vae_digest
 from fairgen.metrics.bootstrap import bootstrap
 from fairgen.metrics.calibration import (
     brier_score,
@@ -95,9 +91,16 @@ class Inputs:
 
 
 def read_inputs(
-    source: Source, recipe: RewardRecipe, files: Mapping[str, Path], *, flip: bool
+    source: Source, recipe: RewardRecipe, files: Mapping[str, Path], *, flip: bool, store: Path
 ) -> Inputs:
     """Return what the trained part sees of each image, and of its mirror image if it flips.
+
+    Args:
+        source: What images are read through.
+        recipe: The latents' shape.
+        files: Where the image of each digest lies.
+        flip: Whether mirror images are seen too.
+        store: Folder where latents are kept.
 
     Raises:
         CohortError: If an image cannot be read.
@@ -117,12 +120,9 @@ def read_inputs(
         )
     if source.backbone is None:
         raise ValueError("a source without autoencoder and backbone; expected one of them")
-    size = recipe.shape[1] * source.backbone.reduction
-    cache = encode(
-        source.backbone, file_batches(paths, size=size, batch=READ), mirror=flip, device=device
-    )
-    mirrored = None if cache.mirrored is None else cache.mirrored.mean * cache.scale
-    return Inputs(rows, cache.plain.mean * cache.scale, mirrored)
+    how = Encoding(recipe.shape[1] * source.backbone.reduction, flip, device, store)
+    cache = encode_once(source.backbone.vae, paths, how)
+    return Inputs(rows, cache.means(), cache.means(mirrored=True) if flip else None)
 
 
 @torch.no_grad()

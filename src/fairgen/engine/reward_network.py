@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from torch.nn.functional import avg_pool2d, interpolate, silu
 from transformers import AutoConfig, AutoModel, BaseImageProcessor
 
 from fairgen.engine.hub import UNREADABLE, fetched, quiet
+from fairgen.engine.weights import weights_digest
 from fairgen.errors import CheckpointError, MissingExtra
-from fairgen.files.digest import value_digest
 
 NORM_GROUPS = 8
 Levels = Sequence[Sequence[int]]
@@ -291,20 +290,3 @@ def _normalisation(
         said = {}
     half = [0.5] * 3
     return list(said.get("image_mean") or half), list(said.get("image_std") or half)
-
-
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over names, shapes and values of weights, whatever file held them."""
-    total = sha256()
-    for name in sorted(weights):
-        values = weights[name].detach().cpu().contiguous()
-        total.update(f"{len(name)}:{name};{values.dtype};{tuple(values.shape)};".encode())
-        total.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
-
-
-def vae_digest(vae: Any) -> str:  # noqa: ANN401 - diffusers is untyped
-    """Return the digest of what decides an autoencoder's scaled latents: not of its decoder."""
-    parts = ("encoder.", "quant_conv.")
-    own = weights_digest({k: v for k, v in vae.state_dict().items() if k.startswith(parts)})
-    return value_digest([own, float(vae.config.scaling_factor)])

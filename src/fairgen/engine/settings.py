@@ -17,7 +17,8 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         weight_decay: Weight decay of AdamW.
         caption_dropout: Share of captions replaced by the empty one, in [0, 1].
         max_grad_norm: Norm to which gradients are clipped.
-        ema_decay: Largest decay of the averaged weights, which are the ones saved.
+        ema: Average the weights; the averaged ones are saved. Without, the last ones are.
+        ema_decay: Largest decay of the averaged weights.
         prediction: What the network predicts, ``epsilon`` or ``v_prediction``; unset, as the base.
         min_snr_gamma: Largest signal-to-noise ratio that the denoising error is weighted by (5 is
             usual); unset, every noise step counts alike.
@@ -29,6 +30,12 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         lora_targets: Names of the layers that get adapters.
         mixed_precision: Arithmetic of the U-Net; weights stay in fp32.
         gradient_checkpointing: Recompute activations to save memory.
+        optimizer: ``adamw`` in PyTorch's fused form, the same in its plain form, or with its state
+            in eight bits (needs bitsandbytes and a GPU).
+        channels_last: Lay the U-Net's convolutions out with the channels last.
+        compile: Compile the U-Net (``torch.compile``): minutes at the start, fewer a step.
+        cache_latents: Encode each image once; otherwise at every draw.
+        cache_prompts: Encode each prompt once; otherwise at every draw.
         flip: Mirror half of the images; unset, as the modality allows.
         size: Side of the square images in pixels; unset, as the base was made for.
         train_text_encoder: Train the text encoder too. Only for pretraining a base.
@@ -52,6 +59,7 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
     weight_decay: float = Field(1e-2, ge=0)
     caption_dropout: float = Field(0.1, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
+    ema: bool = True
     ema_decay: float = Field(0.9999, ge=0, lt=1)
     prediction: Literal["epsilon", "v_prediction"] | None = None
     min_snr_gamma: float | None = Field(None, gt=0)
@@ -61,6 +69,11 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
     lora_targets: tuple[str, ...] = Field(("to_q", "to_k", "to_v", "to_out.0"), min_length=1)
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     gradient_checkpointing: bool = False
+    optimizer: Literal["adamw", "adamw-plain", "adamw-8bit"] = "adamw"
+    channels_last: bool = False
+    compile: bool = False
+    cache_latents: bool = True
+    cache_prompts: bool = True
     flip: bool | None = None
     size: int | None = Field(None, ge=8)
     train_text_encoder: bool = False

@@ -14,8 +14,10 @@ from torch import Tensor
 from fairgen.diffusion.draw import DrawPlan, PairDraw
 from fairgen.diffusion.schedule import Latents, Schedule
 from fairgen.engine.adaptive import Adaptive, Tap
+from fairgen.engine.average import NoAverage
 from fairgen.engine.backbone import Backbone
-from fairgen.engine.latents import LatentCache
+from fairgen.engine.device import moved
+from fairgen.engine.latents import LatentSource
 from fairgen.engine.pairs import PairBank, adapters_off, forward_pairs
 from fairgen.engine.settings import TrainSettings
 from fairgen.methods.method import Method
@@ -29,13 +31,14 @@ class Captions:
 
     Attributes:
         prompts: The groups' captions, in the schema's order.
-        tokens: Token ids.
-        table: Their embeddings; computed anew each step where the text encoder is trained.
+        tokens: Token ids, on the device.
+        table: Their embeddings, on the device; ``None`` where they are computed anew at every step,
+            as must be where the text encoder is trained.
     """
 
     prompts: tuple[str, ...]
     tokens: Int[Tensor, "rows length"]
-    table: Float[Tensor, "rows length width"]
+    table: Float[Tensor, "rows length width"] | None
 
     @property
     def empty(self) -> int:
@@ -80,11 +83,11 @@ class Training:
     backbone: Backbone
     models: Mapping[str, Any]
     optimizer: Any
-    ema: EMAModel
+    ema: EMAModel | NoAverage
     schedule: Schedule
     draws: DrawPlan
     rows: Rows
-    cache: LatentCache
+    cache: LatentSource
     captions: Captions
     adaptive: Adaptive
     tap: Tap | None = None
@@ -111,12 +114,14 @@ def predict(
     training: Training, noised: Latents, t: Int[Tensor, " batch"], caption: Int[Tensor, " batch"]
 ) -> Latents:
     """Return the U-Net's prediction under the captions of the given rows."""
-    device = training.accelerator.device
-    if "text_encoder" in training.models:
-        tokens = training.captions.tokens[caption].to(device)
-        embedded = training.models["text_encoder"](tokens)[0]
+    rows = moved(caption, training.accelerator.device)
+    if training.captions.table is not None:
+        embedded = training.captions.table[rows]
     else:
-        embedded = training.captions.table[caption].to(device)
+        encoder = training.models.get("text_encoder", training.backbone.text_encoder)
+        embedded = encoder(training.captions.tokens[rows])[0]
+    if training.settings.channels_last:
+        noised = noised.contiguous(memory_format=torch.channels_last)
     prediction: Latents = training.models["unet"](noised, t, embedded).sample
     return prediction
 
@@ -126,10 +131,10 @@ def pair_batch(training: Training, draw: PairDraw) -> Pairs:
     bank = training.bank
     if bank is None:
         raise RuntimeError("the training holds no preference pairs")
-    device = training.accelerator.device
     return forward_pairs(
         bank,
-        draw.to(device),
+        draw,
+        training.accelerator.device,
         partial(predict, training),
         _reference(training, bank),
         training.schedule,

@@ -1,8 +1,10 @@
 """A weighted sum of named terms over one step of training (paper, Eq. 3, 4 and 8)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -74,7 +76,6 @@ class Step:
         progress: Share of the training that is done, in [0, 1].
         weights: Weight of each image's denoising error; unset, 1.
         borrows: How much each image's group borrows from others; unset, 1.
-        pairs: Preferred and rejected images, if a term asks for them.
     """
 
     prediction: Latents
@@ -86,30 +87,47 @@ class Step:
     progress: float = 0.0
     weights: Float[Tensor, " batch"] | None = None
     borrows: Float[Tensor, " batch"] | None = None
-    pairs: Pairs | None = None
+
+
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
-class Term:
+class Term(Generic[Seen]):
     """Names one part of an objective: a loss for each image or pair, and its weight."""
 
     name: str
-    loss: Callable[[Step], Float[Tensor, " items"]]
+    loss: Callable[[Seen], Float[Tensor, " items"]]
     weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Sums weighted terms and reduces them, once, to the batch mean."""
+    """Sums weighted terms and reduces them, once, to the batch mean.
 
-    terms: tuple[Term, ...]
+    Images and preference pairs are summed apart, so that a training need not hold the graphs of
+    both at once: the gradient of the sum is the sum of the gradients.
+
+    Attributes:
+        terms: Terms of images.
+        pair_terms: Terms of preference pairs.
+    """
+
+    terms: tuple[Term[Step], ...]
+    pair_terms: tuple[Term[Pairs], ...] = ()
 
     def __call__(self, step: Step) -> tuple[Float[Tensor, ""], Parts]:
-        """Return the total and each term's mean (weighted, without gradient)."""
-        means = {term.name: term.weight * term.loss(step).mean() for term in self.terms}
-        return sum(means.values(), start=step.prediction.new_zeros(())), {
-            name: mean.detach() for name, mean in means.items()
-        }
+        """Return the total of images and each term's mean (weighted, without gradient)."""
+        return _total(self.terms, step)
+
+    def of_pairs(self, pairs: Pairs) -> tuple[Float[Tensor, ""], Parts]:
+        """Return the total of preference pairs and each term's mean, likewise."""
+        return _total(self.pair_terms, pairs)
+
+
+def _total(terms: Sequence[Term[Seen]], seen: Seen) -> tuple[Float[Tensor, ""], Parts]:
+    means = {term.name: term.weight * term.loss(seen).mean() for term in terms}
+    return torch.stack([*means.values()]).sum(), {n: m.detach() for n, m in means.items()}
 
 
 def build_objective(
@@ -117,16 +135,17 @@ def build_objective(
 ) -> Objective:
     """Return the denoising objective, with the terms of class diversity and of preferences."""
     terms = [Term("denoising", _denoising)]
+    pair_terms: list[Term[Pairs]] = []
     if diversity is not None:
         terms.append(Term("diversity", lambda step: _diversity(diversity, step)))
     if alignment is not None:
         own = alignment.weight
-        terms.append(
-            Term("preference", lambda s: preference_loss(pair_logit(alignment, _pairs(s))), own)
+        pair_terms.append(
+            Term("preference", lambda p: preference_loss(pair_logit(alignment, p)), own)
         )
         if alignment.winner_weight:
-            terms.append(Term("winner", _winner, own * alignment.winner_weight))
-    return Objective(tuple(terms))
+            pair_terms.append(Term("winner", lambda p: p.errors[0], own * alignment.winner_weight))
+    return Objective(tuple(terms), tuple(pair_terms))
 
 
 def _denoising(step: Step) -> Float[Tensor, " batch"]:
@@ -152,20 +171,6 @@ def _diversity(settings: Diversity, step: Step) -> Float[Tensor, " batch"]:
     if settings.rare and step.borrows is not None:
         penalty = penalty * step.borrows
     return penalty * step.kept
-
-
-def _preference(settings: Alignment, step: Step) -> PerPair:
-    return preference_loss(pair_logit(settings, _pairs(step)))
-
-
-def _winner(step: Step) -> PerPair:
-    return _pairs(step).errors[0]
-
-
-def _pairs(step: Step) -> Pairs:
-    if step.pairs is None:
-        raise ValueError("the preference term needs pairs of preferred and rejected images")
-    return step.pairs
 
 
 def pair_logit(settings: Alignment, pairs: Pairs) -> PerPair:
