@@ -51,8 +51,8 @@ def bare_step(training: Training, base: str, wanted: Sequence[Pass]) -> Callable
     return step
 
 
-def parts(training: Training) -> dict[str, Callable[[], object]]:
-    """Return the parts of a step beside its passes, each to be timed alone."""
+def parts(training: Training, base: str) -> dict[str, Callable[[], object]]:
+    """Return the parts of a step beside its passes, and what the caches spare, to time alone."""
     for parameter in training.parameters:
         parameter.grad = 1e-3 * torch.randn_like(parameter)
     batch, weights = training.global_batch, training.rows.weights
@@ -64,4 +64,18 @@ def parts(training: Training) -> dict[str, Callable[[], object]]:
         "averaged weights": lambda: training.ema.step(training.parameters),
         "draws": lambda: training.draws.draw(0, batch, weights),
         "latents": lambda: training.cache.sample(draw.rows, draw.posterior, draw.flipped),
+        **_encoders(training, base),
+    }
+
+
+def _encoders(training: Training, base: str) -> dict[str, Callable[[], object]]:
+    device, batch = training.accelerator.device, training.global_batch
+    backbone = load_backbone(base)
+    vae = backbone.vae.requires_grad_(False).to(device)
+    text_encoder = backbone.text_encoder.requires_grad_(False).to(device)
+    images = torch.rand(batch, 3, *[backbone.image_size] * 2, device=device)
+    tokens = training.captions.tokens[:1].repeat(batch, 1).to(device)
+    return {
+        "encoding of a batch of images (spared)": lambda: vae.encode(images),
+        "encoding of its captions (spared)": lambda: text_encoder(tokens),
     }

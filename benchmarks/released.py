@@ -1,13 +1,12 @@
 """A step of the paper's released script as plain passes: everything encoded anew at every step.
 
-What the script computes is told in our own words with diffusers' classes; reading and decoding of
-images is left out, in the script's favour.
+What the script computes is told in our own words with diffusers' classes; its reading of images and
+its transfers of losses are left out.
 """
 
 from collections.abc import Callable
 
 import torch
-from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,13 +15,14 @@ from torch.nn.functional import logsigmoid, mse_loss
 from fairgen.engine.backbone import Backbone, load_backbone, tokenize
 from fairgen.files.folder import CohortFolder
 
+Pixels = Float[Tensor, "batch 3 height width"]
 GAMMA, BETA = 0.25, 0.5
 
 
 def released_step(
-    folder: CohortFolder, base: str, *, batch: int, pairs: int, device: torch.device
+    folder: CohortFolder, base: str, batch: int, device: torch.device
 ) -> Callable[[], None]:
-    """Return what makes one step on random images and the cohort's prompts."""
+    """Return what makes one step with a batch of random images and as many preference pairs."""
     backbone = load_backbone(base)
     for part in (backbone.vae, backbone.text_encoder, backbone.unet):
         part.to(device).requires_grad_(part is backbone.unet)
@@ -31,9 +31,8 @@ def released_step(
     averaged = EMAModel(parameters)
     tokens = tokenize(backbone, [folder.prompts.render(g) for g in folder.cohort.schema.groups()])
     tokens = tokens.to(device)
-    side = backbone.image_size
-    images = torch.rand(batch, 3, side, side, device=device) * 2 - 1
-    rated = torch.rand(2 * pairs, 3, side, side, device=device) * 2 - 1
+    images = torch.rand(batch, 3, *[backbone.image_size] * 2, device=device) * 2 - 1
+    rated = images.repeat(2, 1, 1, 1)
 
     def step() -> None:
         loss = _main_loss(backbone, images, tokens) + _preference_loss(backbone, rated, tokens)
@@ -47,7 +46,7 @@ def released_step(
 
 
 def _main_loss(
-    backbone: Backbone, images: Float[Tensor, "b 3 h w"], tokens: Int[Tensor, "groups length"]
+    backbone: Backbone, images: Pixels, tokens: Int[Tensor, "groups length"]
 ) -> Float[Tensor, ""]:
     """Return CBDM's loss: both passes send a gradient."""
     latents, noise, t = _noised(backbone, images)
@@ -60,7 +59,7 @@ def _main_loss(
 
 
 def _preference_loss(
-    backbone: Backbone, images: Float[Tensor, "b 3 h w"], tokens: Int[Tensor, "groups length"]
+    backbone: Backbone, images: Pixels, tokens: Int[Tensor, "groups length"]
 ) -> Float[Tensor, ""]:
     """Return the loss of winners, then losers, which share prompt and noise step."""
     latents, noise, t = _noised(backbone, images, shared=2)
@@ -70,15 +69,13 @@ def _preference_loss(
     return (winner - logsigmoid(BETA * (loser - winner))).mean()
 
 
-def _noised(
-    backbone: Backbone, images: Float[Tensor, "b 3 h w"], shared: int = 1
-) -> tuple[Tensor, Tensor, Tensor]:
+def _noised(backbone: Backbone, images: Pixels, shared: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """Return noised latents, their noise and their noise steps, ``shared`` images to a step."""
     clean = backbone.vae.encode(images).latent_dist.sample() * backbone.vae.config.scaling_factor
     noise = torch.randn_like(clean)
     t = torch.randint(0, 1000, (len(images) // shared,), device=images.device).repeat(shared)
-    scheduler: DDPMScheduler = backbone.scheduler
-    return scheduler.add_noise(clean, noise, t), noise, t
+    noised: Tensor = backbone.scheduler.add_noise(clean, noise, t)
+    return noised, noise, t
 
 
 def _some(tokens: Int[Tensor, "groups length"], count: int) -> Int[Tensor, "count length"]:

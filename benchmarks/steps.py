@@ -104,19 +104,15 @@ def _runners(folder: CohortFolder, asked: argparse.Namespace, place: Path) -> di
         training = ready(name, arms(asked.batch)[PLAIN], changes)
         found[name] = here(logged_step(training, folder, place / name))
     spare = ready("parts", METHODS["sd"], {})
-    found |= {f"part {name}": here(part) for name, part in parts(spare).items()}
-    found[RELEASED] = here(
-        released_step(
-            folder, asked.base, batch=asked.batch, pairs=asked.batch,
-            device=spare.accelerator.device,
-        )
-    )  # fmt: skip
-    return found
+    found |= {f"part {name}": here(part) for name, part in parts(spare, asked.base).items()}
+    step = released_step(folder, asked.base, asked.batch, spare.accelerator.device)
+    return {**found, RELEASED: here(step)}
 
 
 def peer_command(folder: CohortFolder, asked: argparse.Namespace, place: Path) -> list[str]:
     """Return the peer's command: vanilla fine-tuning of the same base on the same images."""
     base = str(TINY) if asked.base == "tiny" else asked.base
+    images = len(folder.cohort.part("train").records)
     given = {
         "pretrained_model_name_or_path": base,
         "train_data_dir": str(folder.root / "train"),
@@ -125,6 +121,7 @@ def peer_command(folder: CohortFolder, asked: argparse.Namespace, place: Path) -
         "resolution": load_backbone(asked.base).image_size,
         "train_batch_size": asked.batch,
         "gradient_accumulation_steps": 1,
+        "max_train_samples": images - images % asked.batch,  # no epoch ends in a small batch
         "max_train_steps": 100_000,
         "checkpointing_steps": 100_000,
         "learning_rate": RATE,
@@ -151,11 +148,10 @@ def _report(found: Mapping[str, Rounds]) -> None:
         ["fastest s/step", "processor s/step", "fastest rounds", "median of rounds"],
         {n: _compared(found[n], found[against]) for n in whole},
     )
-    own, released = found[PAIRED], found[RELEASED]
     _table(
         "relative to the released step",
         ["fastest rounds", "median of rounds"],
-        {PAIRED: _compared(own, released)[2:]},
+        {PAIRED: _compared(found[PAIRED], found[RELEASED])[2:]},
     )
     _table(
         "overhead over the bare passes",
