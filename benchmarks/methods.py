@@ -14,20 +14,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainings import pairs_of_neighbours, started
+
 from fairgen.engine.loop import StepReport, training_steps
-from fairgen.engine.pairs import Feedback, check_feedback
-from fairgen.engine.prepare import prepare
+from fairgen.engine.pairs import Feedback
 from fairgen.engine.reward import RewardSettings, train_reward
 from fairgen.engine.settings import TrainSettings
-from fairgen.engine.training import Training
-from fairgen.files.atomic import copy_file
 from fairgen.files.folder import CohortFolder, read_cohort
-from fairgen.files.preferences import Preference, read_preferences, write_preferences
+from fairgen.files.preferences import read_preferences
 from fairgen.methods import METHODS, Method
 from fairgen.objectives import Alignment, Awareness, Perturbation
 
 BATCH, PAIRS = 16, 4
 BASE = "tiny"
+SETTINGS = TrainSettings(
+    steps=10_000, batch_size=BATCH, accumulation=1, learning_rate=1e-4, tracker="none"
+)
 
 
 def arms() -> dict[str, Method]:
@@ -61,33 +63,13 @@ def passes(method: Method) -> float:
 
 
 def feedback_of(folder: CohortFolder, root: Path) -> Feedback:
-    """Return preferences between neighbouring training images, and a reward model of them."""
-    records, pairs = folder.cohort.part("train").records, []
-    for group in folder.cohort.schema.groups():
-        own = [r for r in records if r.group == group][:12]
-        for first, second in zip(own[::2], own[1::2], strict=False):
-            images = [root / f"{len(pairs)}{side}.png" for side in "wl"]
-            for record, image in zip((first, second), images, strict=True):
-                copy_file(folder.path(record), image)
-            pairs.append(Preference(group, folder.prompts.render(group), *images))
-    write_preferences(root / "preferences.jsonl", pairs)
+    """Return preferences between training images, and a reward model of them."""
+    said = pairs_of_neighbours(folder, root)
     train_reward(
-        read_preferences(root / "preferences.jsonl", folder.prompts),
+        read_preferences(said, folder.prompts),
         folder=folder, base=BASE, settings=RewardSettings(steps=5), out=root / "reward",
     )  # fmt: skip
-    return Feedback(root / "preferences.jsonl", root / "reward")
-
-
-def started(folder: CohortFolder, method: Method, feedback: Feedback) -> Training:
-    """Return a training that is ready to step."""
-    settings = TrainSettings(
-        steps=10_000, batch_size=BATCH, accumulation=1, learning_rate=1e-4, tracker="none"
-    )
-    own = None if method.alignment is None else feedback
-    return prepare(
-        folder, method=check_feedback(method, own), base=BASE, settings=settings, feedback=own,
-        seed=0, out=Path("unused"),
-    )  # fmt: skip
+    return Feedback(said, root / "reward")
 
 
 def seconds(steps: Iterator[StepReport], count: int) -> float:
@@ -104,7 +86,16 @@ def main(cohort: str, rounds: int, count: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         feedback = feedback_of(folder, Path(place))
         methods = arms()
-        running = {n: training_steps(started(folder, m, feedback), 0) for n, m in methods.items()}
+        running = {
+            n: training_steps(
+                started(
+                    folder, method=m, base=BASE, settings=SETTINGS, feedback=feedback,
+                    out=Path("unused"),
+                ),
+                0,
+            )
+            for n, m in methods.items()
+        }  # fmt: skip
         for steps in running.values():
             seconds(steps, 2)
         spent = {name: min(seconds(s, count) for _ in range(1)) for name, s in running.items()}
