@@ -47,10 +47,9 @@ class Adaptive:
     def extend(self, tally: Tensor) -> None:
         """Take up a step's gradient norms."""
         aware = self.method.awareness
-        if self.window is None or aware is None:
+        if self.window is None or self.latest is None or aware is None:
             return
-        if self.latest is not None:
-            self.window = self.window.extended(self.latest.read(), aware.window)
+        self.window = self.window.extended(self.latest.read(), aware.window)
         self.latest = sent(tally)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -111,6 +110,7 @@ def start_adaptive(method: Method, groups: int, cardinalities: Sequence[int]) ->
         method,
         None if aware is None else empty_window(groups, aware.bins),
         None if method.perturbation is None else start_perturbation(cardinalities),
+        None if aware is None else OnItsWay(torch.zeros(2, groups, aware.bins)),
     )
 
 

@@ -81,7 +81,7 @@ def _misfit(training: Training, checkpoint: Checkpoint) -> str:
     moments, adaptive = found.get("optimizer", {}), found.get("adaptive", {})
     wanted: dict[str, Mapping[str, torch.Tensor]] = {
         "model": own,
-        "ema": {str(i): p for i, p in enumerate(own.values())},
+        "ema": {str(i): p for i, p in enumerate(training.ema.shadow_params)},
         "optimizer": moments,
         "adaptive": {k: adaptive.get(k, v) for k, v in training.adaptive.tensors().items()},
     }
@@ -104,7 +104,10 @@ def _restore(training: Training, checkpoint: Checkpoint) -> None:
         parameter.copy_(found["model"][name])
     training.adaptive.restore({k: v.clone() for k, v in found["adaptive"].items()})
     state = training.optimizer.state_dict()
-    state["state"] = optimizer_state(found["optimizer"])
+    state["state"] = {
+        index: {name: _laid_out(value, training.parameters[index]) for name, value in own.items()}
+        for index, own in optimizer_state(found["optimizer"]).items()
+    }
     training.optimizer.load_state_dict(state)
     for i, shadow in enumerate(training.ema.shadow_params):
         shadow.copy_(found["ema"][str(i)])
@@ -112,3 +115,10 @@ def _restore(training: Training, checkpoint: Checkpoint) -> None:
     scaler, scales = training.accelerator.scaler, checkpoint.values.get("scaler")
     if scaler is not None and scales:
         scaler.load_state_dict(scales)
+
+
+def _laid_out(value: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
+    """Return a moment laid out in memory as its parameter is, which the fused step relies on."""
+    if value.shape != parameter.shape:
+        return value.clone()
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
