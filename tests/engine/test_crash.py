@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,7 +26,6 @@ from fairgen.methods import METHODS
 from fairgen.objectives import Perturbation
 
 FAIRGEN = METHODS["fairgen"].model_copy(update={"perturbation": Perturbation(window=2)})
-KILLS = 20
 
 
 def command(cohort, base, out, *, python=(), **settings):
@@ -80,6 +80,10 @@ def lines(out):
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in found]
 
 
+def checkpoints(out):
+    return sorted(p.name for p in (out / "checkpoints").iterdir())
+
+
 def wait_for(seen, process):
     """Wait until something is seen, as closely as one can look."""
     while not seen():
@@ -88,31 +92,30 @@ def wait_for(seen, process):
 
 
 @pytest.mark.slow
-def test_a_training_killed_twenty_times_ends_as_one_that_never_was(cohort, base, tmp_path):
+@pytest.mark.parametrize(("kills", "least", "change"), [(20, 5, {}), (4, 0, {"lora_rank": 2})])
+def test_a_training_killed_many_times_ends_as_one_that_never_was(
+    kills, least, change, cohort, base, tmp_path
+):
     out, dice = tmp_path / "killed", random.Random(4)  # noqa: S311 - when to kill
-    folder = out / "checkpoints"
-    finish(command(cohort, base, tmp_path / "whole", steps=100))
-    torn = 0
-    for number in range(KILLS):
-        process = started(command(cohort, base, out, steps=100))
+    folder, torn = out / "checkpoints", 0
+    for number in range(kills):
         before = set(folder.glob("step-*"))
+        process = started(command(cohort, base, out, steps=100, **change))
         wait_for(lambda: set(folder.glob("step-*")) - before, process)  # noqa: B023 - read at once
         if number % 2:
             wait_for(lambda: any(folder.glob(".step-*")), process)
-            time.sleep(dice.uniform(0, 0.05))
-        else:
-            time.sleep(dice.uniform(0, 0.5))
+        time.sleep(dice.uniform(0, 0.05 if number % 2 else 0.5))
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-        assert not (out / "manifest.json").exists()
-        left = list(folder.glob(".step-*"))
-        torn += len(left)
-        assert len(left) <= 1
+        left = len(list(folder.glob(".step-*")))
+        torn += left
+        assert left <= 1
         assert len(list(folder.glob("step-*"))) <= 3  # the limit of two, and the newest
-    assert torn >= KILLS // 4
-    finish(command(cohort, base, out, steps=100))
-    assert sorted(p.name for p in folder.iterdir()) == ["step-000099", "step-000100"]
+    assert torn >= least  # so many were killed while they wrote a checkpoint
+    for name in ("killed", "whole"):
+        finish(command(cohort, base, tmp_path / name, steps=100, **change))
+    assert checkpoints(out) == ["step-000099", "step-000100"]
     assert_same(tmp_path / "whole", out)
     assert lines(tmp_path / "whole") == lines(out)
 
@@ -150,10 +153,6 @@ def start(cohort, base, quick, tmp_path):
         return train(cohort, method=FAIRGEN, base=base, out=tmp_path / name, settings=settings)
 
     return run
-
-
-def checkpoints(out):
-    return sorted(p.name for p in (out / "checkpoints").iterdir())
 
 
 @pytest.mark.parametrize("every", [0, 4])
@@ -250,6 +249,36 @@ def test_dropout_draws_after_a_resume_what_it_would_have_drawn(
     assert_same(tmp_path / "a", tmp_path / "b")
     start("c", base)
     assert lines(tmp_path / "c")[0]["loss"] != lines(tmp_path / "a")[0]["loss"]
+
+
+def test_a_resumed_training_lets_go_of_its_checkpoint(start, cut_short, monkeypatch, tmp_path):
+    cut_short(lambda: start("b"), 3)
+    plain, held = train_module.training_steps, []
+
+    def watched(training, first):
+        for report in plain(training, first):
+            maps = Path("/proc/self/maps").read_text().splitlines()
+            held.extend(line for line in maps if "step-0" in line)
+            yield report
+
+    monkeypatch.setattr(train_module, "training_steps", watched)
+    start("b")
+    assert held == []
+
+
+def test_the_scale_of_half_precision_is_taken_up(start, cut_short, monkeypatch):
+    scalers, prepare = [], train_module.prepare
+
+    def prepared(*given, **named):
+        training = prepare(*given, **named)
+        scalers.append(torch.amp.GradScaler("cpu", init_scale=4.0 + len(scalers)))
+        training.accelerator.scaler = scalers[-1]
+        return training
+
+    monkeypatch.setattr(train_module, "prepare", prepared)
+    cut_short(lambda: start("b"), 3)
+    start("b")
+    assert [s.get_scale() for s in scalers] == [4.0, 4.0]
 
 
 def test_a_log_that_cannot_be_written_is_told_in_one_line(start, tmp_path):

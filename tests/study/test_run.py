@@ -1,9 +1,12 @@
 import json
 import shutil
+import signal
 
 import pytest
 
+from fairgen.cli import main
 from fairgen.engine import checks
+from fairgen.engine import train as train_module
 from fairgen.errors import CohortError, FairGenError, StudyError
 from fairgen.study import run as module
 from fairgen.study.config import read_study
@@ -172,3 +175,23 @@ def test_a_run_of_an_earlier_version_is_refused_by_the_setting_that_it_lacks(fin
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(StudyError, match=r"split\.folds is new since the version that made it"):
         run_study(study, tmp_path)
+
+
+def test_a_run_stopped_by_sigterm_says_so_in_one_line_and_goes_on(
+    small, base, tmp_path, monkeypatch, capsys
+):
+    steps = train_module.training_steps
+
+    def terminated(training, first):
+        for report in steps(training, first):
+            signal.raise_signal(signal.SIGTERM)
+            yield report
+
+    monkeypatch.setattr(train_module, "training_steps", terminated)
+    model = tmp_path / "run" / "seed0" / "sd" / "model"
+    for step in (1, 2):
+        with pytest.raises(SystemExit) as ended:
+            main(["run", str(small), "--out", str(tmp_path / "run"), "--set", f"base.path={base}"])
+        assert ended.value.code == 143
+        said = f"fairgen: {model}: stopped by SIGTERM at step {step}; repeat the command to go on"
+        assert capsys.readouterr().err.splitlines()[-1] == said

@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,16 +69,20 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
 
 
 def _write(part: Path, checkpoint: Checkpoint) -> None:
-    for name, tensors in checkpoint.tensors.items():
-        whole = {k: v.detach().contiguous().cpu() for k, v in tensors.items()}
-        save_file(whole, part / f"{name}.safetensors")
-    state = {
-        "format": FORMAT,
-        "step": checkpoint.step,
-        "key": checkpoint.key,
-        "values": dict(checkpoint.values),
-        "files": {p.name: file_digest(p) for p in sorted(part.glob("*.safetensors"))},
-    }
+    with ThreadPoolExecutor() as pool:  # one file's digest is taken while the next is written
+        digests = {}
+        for name, tensors in checkpoint.tensors.items():
+            whole = {k: v.detach().contiguous().cpu() for k, v in tensors.items()}
+            path = part / f"{name}.safetensors"
+            save_file(whole, path)
+            digests[path.name] = pool.submit(file_digest, path)
+        state = {
+            "format": FORMAT,
+            "step": checkpoint.step,
+            "key": checkpoint.key,
+            "values": dict(checkpoint.values),
+            "files": {name: found.result() for name, found in digests.items()},
+        }
     write_json(part / "state.json", state)
 
 

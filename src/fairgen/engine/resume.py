@@ -10,6 +10,7 @@ import torch
 
 from fairgen.engine.checkpoint import (
     Checkpoint,
+    Tensors,
     load_checkpoint,
     optimizer_state,
     optimizer_tensors,
@@ -38,10 +39,10 @@ def save(training: Training, folder: Path, key: str, step: int) -> None:
         "ema_steps": training.ema.optimization_step,
         "scaler": scaler.state_dict() if scaler is not None else None,
     }
-    tensors = {
+    tensors: dict[str, Tensors] = {
+        "optimizer": optimizer_tensors(training.optimizer.state_dict()["state"]),  # takes longest
         "model": dict(_named(training)),
         "ema": averaged,
-        "optimizer": optimizer_tensors(training.optimizer.state_dict()["state"]),
         "adaptive": training.adaptive.tensors(),
     }
     checkpoint = Checkpoint(step, key, tensors, values)
@@ -79,7 +80,7 @@ def _misfit(training: Training, checkpoint: Checkpoint) -> str:
         return "state.json: 'ema_steps' is missing or wrong"
     found, own = checkpoint.tensors, dict(_named(training))
     moments, adaptive = found.get("optimizer", {}), found.get("adaptive", {})
-    wanted: dict[str, Mapping[str, torch.Tensor]] = {
+    wanted: dict[str, Tensors] = {
         "model": own,
         "ema": {str(i): p for i, p in enumerate(training.ema.shadow_params)},
         "optimizer": moments,
