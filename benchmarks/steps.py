@@ -35,6 +35,11 @@ RATE = 1e-4
 OPTIONS: Mapping[str, Mapping[str, Any]] = {  # settings of fairgen, each changed alone
     "gradient checkpointing": {"gradient_checkpointing": True},
     "bf16": {"mixed_precision": "bf16"},
+    "latents at every draw": {"cache_latents": False},
+    "prompts at every draw": {"cache_prompts": False},
+    "plain AdamW": {"optimizer": "adamw-plain"},
+    "channels last": {"channels_last": True},
+    "no averages": {"ema": False},
 }
 
 
