@@ -15,7 +15,9 @@ from fairgen.engine.backbone import save_pipeline
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.tiny import tiny_backbone
 from fairgen.files.folder import CohortFolder, write_cohort
+from fairgen.files.image import write_image
 from fairgen.files.layout import split_folder
+from fairgen.files.preferences import Preference, write_preferences
 from fairgen.modalities.modality import Prompts, find_modality
 
 SCHEMA = Schema((Attribute("tone", ("light", "dark")),), Attribute("disease", ("eczema", "naevus")))
@@ -96,3 +98,21 @@ def quick():
         grid_columns=0,
         tracker="none",
     )
+
+
+@pytest.fixture(scope="session")
+def said(cohort, tmp_path_factory) -> Path:
+    """Pairs of every group: the brighter image is preferred."""
+    root, rng = tmp_path_factory.mktemp("said"), np.random.default_rng(0)
+    groups, pairs = cohort.cohort.schema.groups(), []
+    for i in range(48):
+        group = groups[i % len(groups)]
+        level = int(rng.integers(60, 180))
+        for name, own in (("w", level + 40), ("l", level - 40)):
+            image = rng.integers(own - 15, own + 15, (32, 32, 3)).astype(np.uint8)
+            write_image(root / "images" / f"{i}{name}.png", image)
+        text = cohort.prompts.render(group)
+        images = (root / "images" / f"{i}{n}.png" for n in "wl")
+        pairs.append(Preference(group, text, *images))
+    write_preferences(root / "preferences.jsonl", pairs)
+    return root / "preferences.jsonl"

@@ -41,24 +41,6 @@ def differ(a, b):
 
 
 @pytest.fixture(scope="session")
-def said(cohort, tmp_path_factory) -> Path:
-    """Pairs of every group: the brighter image is preferred."""
-    root, rng = tmp_path_factory.mktemp("said"), np.random.default_rng(0)
-    groups, pairs = cohort.cohort.schema.groups(), []
-    for i in range(PAIRS):
-        group = groups[i % len(groups)]
-        level = int(rng.integers(60, 180))
-        for name, own in (("w", level + 40), ("l", level - 40)):
-            image = rng.integers(own - 15, own + 15, (32, 32, 3)).astype(np.uint8)
-            write_image(root / "images" / f"{i}{name}.png", image)
-        text = cohort.prompts.render(group)
-        images = (root / "images" / f"{i}{n}.png" for n in "wl")
-        pairs.append(Preference(group, text, *images))
-    write_preferences(root / "preferences.jsonl", pairs)
-    return root / "preferences.jsonl"
-
-
-@pytest.fixture(scope="session")
 def reward(cohort, base, said, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("reward") / "reward"
     train_reward(
