@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from fairgen.engine import checkpoint as module
 from fairgen.engine.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from fairgen.engine.export import export_pipeline
 from fairgen.engine.train import train
 from fairgen.errors import CheckpointError, StudyError
 from fairgen.files.digest import file_digest
@@ -140,6 +141,11 @@ def test_a_checkpoint_that_does_not_fit_is_passed_over_with_its_reason(
     start("whole")
     first, second = weights("whole"), weights("0")
     assert all(torch.equal(first[k], second[k]) for k in first)
+    edit_tensors(
+        "ema.safetensors", lambda t: t.pop("0"), tmp_path / "0" / "checkpoints" / "step-000006"
+    )
+    with pytest.raises(CheckpointError, match="does not fit the base: 'ema': lacks 0"):
+        export_pipeline(tmp_path / "0", tmp_path / "out")
 
 
 def test_old_checkpoints_go_only_once_the_new_one_is_whole(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import load_backbone
-from fairgen.engine.checkpoint import Checkpoint, load_checkpoint
+from fairgen.engine.checkpoint import Checkpoint, load_checkpoint, shape_misfit
 from fairgen.engine.generate import open_generator
 from fairgen.engine.prepare import set_prediction, trained_models, trained_parameters
 from fairgen.engine.settings import TrainSettings
@@ -44,10 +44,14 @@ def export_pipeline(model: str | Path, out: str | Path, *, weights: str = "ema")
     backbone = load_backbone(str(manifest["base"]))
     set_prediction(backbone, settings)
     models = trained_models(backbone, settings, derive(int(manifest["seed"]), "adapters"))
+    own, name = dict(trained_parameters(models)), "ema" if weights == "ema" else "model"
+    wanted = {str(i): p for i, p in enumerate(own.values())} if weights == "ema" else own
+    stored = checkpoint.tensors.get(name, {})
+    if reason := shape_misfit(name, stored, wanted):
+        raise CheckpointError(f"{model}/checkpoints: the last one does not fit the base: {reason}")
     with torch.no_grad():
-        for i, (name, parameter) in enumerate(trained_parameters(models)):
-            stored = checkpoint.tensors
-            parameter.copy_(stored["ema"][str(i)] if weights == "ema" else stored["model"][name])
+        for key, parameter in wanted.items():
+            parameter.copy_(stored[key])
     with fresh_folder(out) as partial:
         write_weights(backbone, settings, partial)
         write_json(partial / RECORD, {"weights": weights, "training": manifest["key"]})
