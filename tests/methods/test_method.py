@@ -7,7 +7,11 @@ from fairgen.methods import METHODS, Method, find_method
 
 def test_methods_draw_and_minimise_what_the_table_says():
     rows = {
-        m.name: (m.resampler, m.awareness is not None, [t.name for t in m.objective.terms])
+        m.name: (
+            m.resampler,
+            m.awareness is not None,
+            [t.name for t in (*m.objective.terms, *m.objective.pair_terms)],
+        )
         for m in METHODS.values()
     }
     assert rows == {
@@ -26,6 +30,7 @@ def test_methods_draw_and_minimise_what_the_table_says():
 def test_without_preferences_their_terms_are_left_out_and_nothing_else():
     plain = METHODS["fairgen"].without_preferences
     assert [t.name for t in plain.objective.terms] == ["denoising", "diversity"]
+    assert plain.objective.pair_terms == ()
     assert (
         plain.model_copy(update={"alignment": METHODS["fairgen"].alignment}) == METHODS["fairgen"]
     )

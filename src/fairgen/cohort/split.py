@@ -204,7 +204,8 @@ def deal(
 ) -> dict[str, int]:
     """Return the number of the part, counted from zero, that each subject belongs to."""
     order = {s: derive(seed, "split", s) for s in subjects}
-    seating = Seating({s: subjects[s] for s in sorted(subjects, key=lambda s: order[s])}, fractions)
+    seated = {s: in_order(subjects[s]) for s in sorted(subjects, key=lambda s: order[s])}
+    seating = Seating(seated, fractions)
     images = total(subjects.values())
     while waiting := seating.waiting():
         rarest = min((g for g, n in images.items() if n), key=lambda g: (images[g], g.key))
@@ -219,6 +220,11 @@ def deal(
         if not any(moved):
             break
     return seating.chosen
+
+
+def in_order(counts: GroupCounts) -> Counter[Group]:
+    """Return the counts with their groups sorted: sums round alike whatever the records' order."""
+    return Counter({g: counts[g] for g in sorted(counts, key=lambda g: g.key)})
 
 
 def total(counts: Iterable[GroupCounts]) -> Counter[Group]:
