@@ -11,41 +11,43 @@ from fairgen.methods import Method
 Pass = tuple[int, bool]  # images, and whether a gradient is wanted
 
 
-def passes(method: Method, batch: int) -> list[Pass]:
-    """Return the passes of the U-Net in a step of a method."""
-    found = [(batch, True)]
+def passes(method: Method, batch: int) -> list[list[Pass]]:
+    """Return the passes of the U-Net in a step of a method; each list has one backward pass."""
+    images = [(batch, True)]
     if method.diversity is not None:
-        found.append((batch, method.diversity.gamma > 0))
-    if method.alignment is not None:
-        found.append((2 * method.alignment.pairs, True))
-    return found
+        images.append((batch, method.diversity.gamma > 0))
+    if method.alignment is None:
+        return [images]
+    return [images, [(2 * method.alignment.pairs, True)]]
 
 
-def bare_step(training: Training, base: str, wanted: Sequence[Pass]) -> Callable[[], None]:
+def bare_step(
+    training: Training, base: str, wanted: Sequence[Sequence[Pass]]
+) -> Callable[[], None]:
     """Return what makes the passes of a step of a training and nothing else.
 
     There is no optimizer, averaging, drawing, lookup or log; the gradients are thrown away.
     """
     device, shape = training.accelerator.device, training.cache.shape
     unet = load_backbone(base).unet.train().to(device)
-    width = training.captions.table[:1].to(device)
-    inputs = [
-        (
-            torch.randn(count, *shape, device=device),
-            torch.randint(0, 1000, (count,), device=device),
-            width.repeat(count, 1, 1),
-        )
-        for count, _ in wanted
-    ]
+    length, width = training.backbone.prompt_length, unet.config.cross_attention_dim
+
+    def inputs(count: int) -> tuple[torch.Tensor, ...]:
+        latents = torch.randn(count, *shape, device=device)
+        t = torch.randint(0, 1000, (count,), device=device)
+        return latents, t, torch.randn(count, length, width, device=device)
+
+    given = [[(inputs(count), gradient) for count, gradient in part] for part in wanted]
 
     def step() -> None:
-        total = torch.zeros((), device=device)
-        for given, (_, gradient) in zip(inputs, wanted, strict=True):
-            with torch.set_grad_enabled(gradient), training.accelerator.autocast():
-                said = unet(*given).sample
-            if gradient:
-                total = total + (said.float() ** 2).mean()
-        total.backward()
+        for part in given:
+            total = torch.zeros((), device=device)
+            for tensors, gradient in part:
+                with torch.set_grad_enabled(gradient):
+                    said = unet(*tensors).sample
+                if gradient:
+                    total = total + (said**2).mean()
+            total.backward()
         unet.zero_grad()
 
     return step

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from fairgen.objectives import Alignment, Diversity
 PEER, RELEASED = "diffusers' script", "released step"
 PLAIN, PAIRED = "fairgen", "fairgen, a pair an image"
 RATE = 1e-4
+RATIOS = "fastest rounds", "median round", "processor, median round"
 OPTIONS: Mapping[str, Mapping[str, Any]] = {  # settings of fairgen, each changed alone
     "gradient checkpointing": {"gradient_checkpointing": True},
     "bf16": {"mixed_precision": "bf16"},
@@ -47,21 +48,26 @@ def main() -> None:
     """Print the tables."""
     asked = _asked()
     folder = read_cohort(asked.cohort)
-    threads = torch.get_num_threads()
-    _say(f"{os.cpu_count()} cores, {threads} thread(s), batch {asked.batch}, base {asked.base}")
+    _say(
+        f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s), batch {asked.batch}, "
+        f"base {asked.base}, load {os.getloadavg()[0]:.1f}"
+    )
+    if asked.rounds:
+        _report(_timed(folder, asked))
+    if asked.pairs_of_runs:
+        ratios = speedup(folder, asked.base, asked.batch, asked.pairs_of_runs)
+        _say("\ntwo processes to one, images/s: " + ", ".join(f"{r:.2f}" for r in ratios))
+    _say(f"\nload {os.getloadavg()[0]:.1f} at the end")
+
+
+def _timed(folder: CohortFolder, asked: argparse.Namespace) -> dict[str, Rounds]:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runners = _runners(folder, asked, place)
         if asked.peer_script is not None:
-            runners[PEER] = stack.enter_context(
-                paused(peer_command(folder, asked, place), _peer_environment(place, threads))
-            )
-        _say(f"load {os.getloadavg()[0]:.1f} before {asked.rounds} rounds of {asked.steps} steps")
-        found = take_turns(runners, asked.rounds, asked.steps)
-    _report(found)
-    if asked.pairs_of_runs:
-        ratios = speedup(folder, asked.base, asked.batch, asked.pairs_of_runs)
-        _say("\ntwo processes to one, images/s: " + ", ".join(f"{r:.2f}" for r in ratios))
+            command, environment = peer_command(folder, asked, place), _peer_environment(place)
+            runners[PEER] = stack.enter_context(paused(command, environment))
+        return take_turns(runners, asked.rounds, asked.steps)
 
 
 def _asked() -> argparse.Namespace:
@@ -69,11 +75,11 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("cohort", help="split cohort folder")
     parser.add_argument("--base", default="tiny")
     parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="zero: processes only")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--peer-python", default=sys.executable, help="of the peers' environment")
     parser.add_argument("--peer-script", help="diffusers' train_text_to_image.py")
-    parser.add_argument("--pairs-of-runs", type=int, default=3, help="of one and two processes")
+    parser.add_argument("--pairs-of-runs", type=int, default=3, help="zero: none")
     return parser.parse_args()
 
 
@@ -138,9 +144,10 @@ def peer_command(folder: CohortFolder, asked: argparse.Namespace, place: Path) -
     return [asked.peer_python, asked.peer_script, *options, *flags]
 
 
-def _peer_environment(place: Path, threads: int) -> dict[str, str]:
+def _peer_environment(place: Path) -> dict[str, str]:
     own = {
-        "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "HF_HOME": str(place / "peer-home"),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()), "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(place / "peer-home"),
     }  # fmt: skip
     return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | own
 
@@ -148,52 +155,19 @@ def _peer_environment(place: Path, threads: int) -> dict[str, str]:
 def _report(found: Mapping[str, Rounds]) -> None:
     whole = [n for n in found if not n.startswith(("bare ", "part ", *OPTIONS))]
     against = PEER if PEER in found else "sd"
-    _table(
-        f"relative to {against}",
-        ["fastest s/step", "processor s/step", "fastest rounds", "median of rounds"],
-        {n: _compared(found[n], found[against]) for n in whole},
-    )
-    _table(
-        "relative to the released step",
-        ["fastest rounds", "median of rounds"],
-        {PAIRED: _compared(found[PAIRED], found[RELEASED])[2:]},
-    )
-    _table(
-        "overhead over the bare passes",
-        ["bare s/step", "s/step", "fastest rounds", "median of rounds"],
-        {n: _overhead(found[n], bare) for n in whole if (bare := found.get(f"bare {n}"))},
-    )
-    _table(
-        "parts of a step alone, relative to sd's",
-        ["s", "share"],
-        {
-            n: [f"{r.fastest:.4f}", f"{r.fastest / found['sd'].fastest:.1%}"]
-            for n, r in found.items()
-            if n.startswith("part ")
-        },
-    )
-    _table(
-        "fairgen with one setting changed, relative to fairgen",
-        ["fastest s/step", "processor s/step", "fastest rounds", "median of rounds"],
-        {n: _compared(found[n], found[PLAIN]) for n in OPTIONS},
-    )
+    _compare(f"relative to {against}", found, whole, against)
+    _compare("relative to the released step", found, [PAIRED], RELEASED)
+    _compare("fairgen with one setting changed, relative to fairgen", found, OPTIONS, PLAIN)
+    for name in arms(1):
+        _compare(f"over the bare passes of {name}", found, [name], f"bare {name}")
+    _compare("parts of a step alone", found, [n for n in found if n.startswith("part ")], "sd")
 
 
-def _compared(own: Rounds, other: Rounds) -> list[str]:
-    ratio = own.fastest / other.fastest
-    times = f"{own.fastest:.3f}", f"{own.processor:.3f}"
-    return [*times, f"{ratio:.2f}", f"{own.over(other):.2f}"]
-
-
-def _overhead(own: Rounds, bare: Rounds) -> list[str]:
-    share, usual = own.fastest / bare.fastest - 1, own.over(bare) - 1
-    return [f"{bare.fastest:.3f}", f"{own.fastest:.3f}", f"{share:.1%}", f"{usual:.1%}"]
-
-
-def _table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
-    _say(f"\n| {title} | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
-    for name, cells in rows.items():
-        _say(f"| {name} | " + " | ".join(cells) + " |")
+def _compare(title: str, found: Mapping[str, Rounds], names: Iterable[str], against: str) -> None:
+    _say(f"\n| {title} | s/step | " + " | ".join(RATIOS) + " |\n" + "|---" * 5 + "|")
+    for name in names:
+        ratios = " | ".join(f"{r:.3f}" for r in found[name].over(found[against]))
+        _say(f"| {name} | {found[name].fastest:.4f} | {ratios} |")
 
 
 def _say(text: str) -> None:

@@ -39,15 +39,18 @@ class Rounds:
         """Return the seconds of a step in the fastest round."""
         return min(s.wall for s in self.spent)
 
-    @property
-    def processor(self) -> float:
-        """Return the processor seconds of a step in the median round."""
-        return median(s.processor for s in self.spent)
+    def over(self, other: "Rounds") -> tuple[float, float, float]:
+        """Return this program's time relative to another's, in three ways.
 
-    def over(self, other: "Rounds") -> float:
-        """Return the median over the rounds of this program's time relative to another's."""
-        pairs = zip(self.spent, other.spent, strict=True)
-        return median(own.wall / theirs.wall for own, theirs in pairs)
+        By the clock from each one's fastest round, by the clock in the median round, and by
+        processor time in the median round.
+        """
+        pairs = list(zip(self.spent, other.spent, strict=True))
+        return (
+            self.fastest / other.fastest,
+            median(own.wall / theirs.wall for own, theirs in pairs),
+            median(own.processor / theirs.processor for own, theirs in pairs),
+        )
 
 
 def take_turns(runners: Mapping[str, Runner], rounds: int, steps: int) -> dict[str, Rounds]:
