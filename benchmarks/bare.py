@@ -15,7 +15,8 @@ def passes(method: Method, batch: int) -> list[list[Pass]]:
     """Return the passes of the U-Net in a step of a method; each list has one backward pass."""
     images = [(batch, True)]
     if method.diversity is not None:
-        images.append((batch, method.diversity.gamma > 0))
+        both = [(2 * batch, True)]  # the two prompts' passes in one
+        images = both if method.diversity.gamma > 0 else [(batch, False), *images]
     if method.alignment is None:
         return [images]
     return [images, [(2 * method.alignment.pairs, True)]]
