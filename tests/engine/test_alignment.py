@@ -101,6 +101,7 @@ def test_with_a_reference_the_loss_begins_at_ln_2(lora, run):
     assert first["parts"]["preference"] == pytest.approx(math.log(2), abs=1e-6)
     assert first["preference"]["implicit_accuracy"] == 0.5
     assert first["preference"]["winner_gap"] == first["preference"]["loser_gap"] == 0
+    assert first["loss"] == pytest.approx(sum(first["parts"].values()), rel=1e-5)
 
 
 @pytest.mark.parametrize(("lora", "rate"), [(None, 3e-4), (2, 1e-2)])

@@ -44,8 +44,8 @@ class Adaptive:
     perturbation: PerturbationState | None = None
     latest: OnItsWay | None = None
 
-    def extend(self, tally: Tensor) -> None:
-        """Take up a step's gradient norms."""
+    def extend(self, tally: Float[Tensor, "2 groups bins"]) -> None:
+        """Take up a step's gradient norms: sums and numbers of samples, over all processes."""
         aware = self.method.awareness
         if self.window is None or self.latest is None or aware is None:
             return

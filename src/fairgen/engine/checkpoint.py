@@ -201,9 +201,9 @@ def optimizer_tensors(state: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Te
 
 
 def optimizer_state(tensors: Tensors) -> dict[int, dict[str, Tensor]]:
-    """Return flat, named tensors as an optimizer's state, copied out of the file they lie in."""
+    """Return flat, named tensors as an optimizer's state; they still lie in their file."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value.clone()
+        state.setdefault(int(index), {})[name] = value
     return state

@@ -104,9 +104,9 @@ def _restore(training: Training, checkpoint: Checkpoint) -> None:
     for name, parameter in _named(training):
         parameter.copy_(found["model"][name])
     training.adaptive.restore({k: v.clone() for k, v in found["adaptive"].items()})
-    state = training.optimizer.state_dict()
+    state, parameters = training.optimizer.state_dict(), training.parameters
     state["state"] = {
-        index: {name: _laid_out(value, training.parameters[index]) for name, value in own.items()}
+        index: {name: _laid_out(value, parameters[index]) for name, value in own.items()}
         for index, own in optimizer_state(found["optimizer"]).items()
     }
     training.optimizer.load_state_dict(state)
@@ -119,7 +119,7 @@ def _restore(training: Training, checkpoint: Checkpoint) -> None:
 
 
 def _laid_out(value: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
-    """Return a moment laid out in memory as its parameter is, which the fused step relies on."""
+    """Return a copy of a moment, laid out in memory as its weight: the fused step relies on it."""
     if value.shape != parameter.shape:
         return value.clone()
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

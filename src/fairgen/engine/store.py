@@ -93,11 +93,10 @@ def kept_or_made(
     places = {} if folder is None else look_up(folder, frozenset(keys))
     wanted = dict.fromkeys(keys)
     missing = [key for key in wanted if key not in places]
-    shares = [missing[crew.index :: crew.count]] if folder is not None else []
-    for share in shares:
-        places |= _add(folder, share, make(share), what)
-    crew.wait()
     if folder is not None and crew.count > 1:
+        share = missing[crew.index :: crew.count]
+        places |= _add(folder, share, make(share), what)
+        crew.wait()
         places |= look_up(folder, frozenset(k for k in missing if k not in places))
     rest = [key for key in wanted if key not in places]
     return Kept({**places, **_add(folder, rest, make(rest), what)})
