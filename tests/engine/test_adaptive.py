@@ -13,10 +13,11 @@ from fairgen.engine import loop
 from fairgen.engine.adaptive import Tap
 from fairgen.engine.backbone import embed, load_backbone
 from fairgen.engine.latents import pixels, scaling
+from fairgen.engine.prepare import prepare
 from fairgen.engine.tiny import tiny_backbone
 from fairgen.engine.train import train
 from fairgen.methods import METHODS, Method
-from fairgen.objectives import Awareness, Perturbation
+from fairgen.objectives import Awareness, Diversity, Perturbation
 from fairgen.objectives.gradient_norm import last_layer_norm
 from fairgen.phantoms import PHANTOMS
 
@@ -193,3 +194,17 @@ def test_the_tap_keeps_only_the_pass_it_was_armed_for():
         tap.arm()
         backbone.unet(z, torch.tensor([5]), told)
     assert np.allclose(kept.numpy(), tap.read().numpy())
+
+
+def test_norms_are_those_under_the_own_prompt_whether_both_prompts_are_one_pass(
+    cohort, base, quick, tmp_path
+):
+    told = {}
+    for gamma in (0.0, 0.25):
+        method = aware(1.0).model_copy(update={"diversity": Diversity(gamma=gamma)})
+        training = prepare(cohort, method=method, base=base, settings=quick, seed=0, out=tmp_path)
+        draw = training.draws.draw(0, 16, training.rows.weights)
+        seen = loop._forward(training, draw, 0, 0)
+        (told[gamma],) = loop._norms(training, draw, seen)
+    assert told[0.0][0].sum() > 0
+    torch.testing.assert_close(told[0.0], told[0.25], rtol=1e-5, atol=0)
