@@ -9,6 +9,7 @@ from PIL import Image
 
 from fairgen.cohort.plan import balanced_plan
 from fairgen.cohort.split import SplitSettings
+from fairgen.engine import drawing
 from fairgen.engine import generate as module
 from fairgen.engine.backbone import load_backbone
 from fairgen.engine.generate import generate, open_generator
@@ -78,9 +79,9 @@ def test_an_interrupted_set_ends_as_an_uninterrupted_one(generator, tmp_path, mo
         written.append(args)
         write(*args)
 
-    write = module._write
+    write = drawing.write
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", cut)
+        patch.setattr(drawing, "write", cut)
         with pytest.raises(KeyboardInterrupt):
             generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
     with pytest.raises(CohortError):
@@ -91,7 +92,7 @@ def test_an_interrupted_set_ends_as_an_uninterrupted_one(generator, tmp_path, mo
 
 def test_a_finished_set_is_not_drawn_again_and_another_is_refused(generator, tmp_path, monkeypatch):
     generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
-    monkeypatch.setattr(module, "_draw", None)
+    monkeypatch.setattr(module, "draw", None)
     generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
     with pytest.raises(CohortError, match="another model, plan or settings"):
         generate(generator, plan_of(generator, seed=1), out=tmp_path / "s", settings=SETTINGS)
