@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-from accelerate import PartialState
 from jaxtyping import UInt8
 
 from fairgen import __version__
@@ -14,7 +13,7 @@ from fairgen.cohort.plan import Item, Plan
 from fairgen.engine.backbone import load_backbone
 from fairgen.engine.background import background
 from fairgen.engine.generator import Generator
-from fairgen.engine.processes import own_share
+from fairgen.engine.processes import own_share, this_process
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.sampling import SampleSettings, ready, sample
 from fairgen.files.image import is_whole, write_image
@@ -56,7 +55,7 @@ def draw(
         CheckpointError: If the model cannot be loaded.
         StudyError: If an image cannot be written.
     """
-    state, all_batches = PartialState(), batches(plan, settings)
+    state, all_batches = this_process(), batches(plan, settings)
     own = [all_batches[n] for n in own_share(wanted)]
     if not own:
         return
