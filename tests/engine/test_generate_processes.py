@@ -20,6 +20,7 @@ from fairgen.engine.extractor import (
     load_extractor,
     save_extractor,
 )
+from fairgen.engine.features import train_extractor
 from fairgen.engine.generate import generate, open_generator
 from fairgen.engine.sampling import SampleSettings
 from fairgen.engine.settings import TrainSettings
@@ -35,12 +36,15 @@ import numpy as np
 
 from fairgen.cli import main
 from fairgen.engine import drawing
-from fairgen.engine.extractor import Extractor, load_extractor
+from fairgen.engine.extractor import Extractor, ExtractorSettings, load_extractor
+from fairgen.engine.features import train_extractor
 from fairgen.engine.processes import this_process
+from fairgen.files.folder import read_cohort
 
 state, sample, prepare, drawn, seen = this_process(), drawing.sample, Extractor._input, [], []
 assert state.num_processes == 2
-root, *arguments = sys.argv[1:]
+root, cohort, *arguments = sys.argv[1:]
+QUICK = ExtractorSettings(size=16, dimension=4, widths=(8, 8), steps=3, evaluations=2)
 
 def counted(backbone, prompts, *args, **how):
     drawn.append(len(prompts))
@@ -57,6 +61,8 @@ except SystemExit as stop:
     if stop.code:
         raise
 root, rank = Path(root), state.process_index
+train_extractor(read_cohort(cohort), QUICK, out=root / "trained")
+seen.clear()
 extractor, images = load_extractor(root / "extractor"), np.load(root / "images.npy")
 said = extractor.predict(images)
 features = extractor.features(images)
@@ -102,7 +108,7 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def together(model, tmp_path_factory):
+def together(model, cohort, tmp_path_factory):
     """Return where two processes drew a set, and what each of them says of images."""
     root = tmp_path_factory.mktemp("together")
     settings = ExtractorSettings(size=16, dimension=4, widths=(8, 8))
@@ -116,7 +122,8 @@ def together(model, tmp_path_factory):
     colours = np.random.default_rng(0).integers(0, 256, (700, 1, 1, 3), dtype=np.uint8)
     np.save(root / "images.npy", np.broadcast_to(colours, (700, 20, 20, 3)))
     (root / "driver.py").write_text(DRIVER)
-    done = two(str(root / "driver.py"), str(root), *arguments(model, root / "set", 5))
+    given = [str(root / "driver.py"), str(root), str(cohort.root)]
+    done = two(*given, *arguments(model, root / "set", 5))
     assert done.returncode == 0, done.stderr[-9000:]
     return root, [dict(np.load(root / f"{rank}.npz")) for rank in range(2)]
 
@@ -138,6 +145,12 @@ def test_two_processes_extract_what_one_does_in_the_same_order(together):
     for rank in ranks:
         np.testing.assert_array_equal(rank["features"], features)
         assert {head: tuple(rank[head]) for head in said} == said
+
+
+def test_two_processes_train_the_extractor_that_one_does(together, cohort, tmp_path):
+    settings = ExtractorSettings(size=16, dimension=4, widths=(8, 8), steps=3, evaluations=2)
+    train_extractor(cohort, settings, out=tmp_path / "trained")
+    assert contents(tmp_path / "trained") == contents(together[0] / "trained")
 
 
 def test_a_failing_rank_ends_all_with_its_message_and_nothing_is_lost(model, tmp_path, monkeypatch):
@@ -180,6 +193,4 @@ def test_after_a_kill_only_batches_that_lack_an_image_are_drawn(model, tmp_path,
     monkeypatch.setattr(drawing, "sample", counted)
     alone(model, out, 30)
     assert len(drawn) == len(torn)
-    assert contents(whole.root) == {
-        k: v for k, v in contents(out).items() if k.suffix != ".partial"
-    }
+    assert contents(whole.root) == contents(out)

@@ -18,7 +18,6 @@ def background(waiting: int) -> Iterator[Callable[..., None]]:
 
     Args:
         waiting: Most pieces of work that are under way; with more, ``submit`` waits for the oldest.
-            Zero does all work at once, in the calling thread.
     """
     pending: deque[Future[Any]] = deque()
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fairgen.engine.extractor_network import ExtractorNetwork
 from fairgen.engine.pixels import tensor
-from fairgen.engine.processes import shared
+from fairgen.engine.processes import shared, this_process
 from fairgen.errors import CheckpointError
 from fairgen.files.atomic import fresh_folder, write_json
 
@@ -209,5 +209,6 @@ def _read_card(path: Path) -> ExtractorCard:
 
 
 def best_device() -> torch.device:
-    """Return the first CUDA device, or the processor where there is none."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return this process's CUDA device, or the processor where there is none."""
+    device = this_process().device
+    return device if device.type == "cuda" else torch.device("cpu")

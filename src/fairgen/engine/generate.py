@@ -14,7 +14,7 @@ from fairgen.engine.generator import MANIFEST, Generator, open_generator
 from fairgen.engine.processes import by_main, wait_for_all
 from fairgen.engine.sampling import SampleSettings, check_steps, find_sampler
 from fairgen.errors import CheckpointError, CohortError, StudyError
-from fairgen.files.atomic import write_json
+from fairgen.files.atomic import write_errors, write_json
 from fairgen.files.card import NAME as CARD
 from fairgen.files.card import read_card
 from fairgen.files.digest import value_digest
@@ -102,6 +102,9 @@ def _begin(
 
 
 def _finish(folder: CohortFolder, manifest: Mapping[str, Any]) -> None:
+    with write_errors(folder.root):
+        for torn in folder.root.glob("images/.*.partial"):  # what a killed run left
+            torn.unlink()
     write_tables(folder)
     write_json(folder.root / MANIFEST, {**manifest, "finished": True})
 
