@@ -2,6 +2,7 @@ import json
 import shutil
 import time
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -123,6 +124,25 @@ def test_a_set_is_finished_only_after_the_slowest_file(generator, tmp_path, monk
     write, write_tables = drawing.write, module.write_tables
     monkeypatch.setattr(drawing, "write", late)
     monkeypatch.setattr(module, "write_tables", tables)
+    generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+
+
+def test_files_are_written_while_the_next_batch_is_computed(generator, tmp_path, monkeypatch):
+    begun, later = [], Event()
+
+    def counted(*args, **how):
+        begun.append(1)
+        if len(begun) == 2:
+            later.set()
+        return draw(*args, **how)
+
+    def waiting(*args):
+        assert later.wait(20)
+        write(*args)
+
+    draw, write = drawing.sample, drawing.write
+    monkeypatch.setattr(drawing, "sample", counted)
+    monkeypatch.setattr(drawing, "write", waiting)
     generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
 
 

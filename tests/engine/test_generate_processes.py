@@ -180,6 +180,7 @@ def test_after_a_kill_only_batches_that_lack_an_image_are_drawn(model, tmp_path,
         time.sleep(0.002)
     run.send_signal(signal.SIGKILL)
     run.wait()
+    (out / "images" / ".torn.png.0123.partial").write_bytes(b"half")
     there = {p.name for p in out.glob("images/*.png")}
     assert 20 <= len(there) < count
     names = [r.image.removeprefix("images/") for r in whole.cohort.records]
