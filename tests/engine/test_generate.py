@@ -93,7 +93,7 @@ def test_an_interrupted_set_ends_as_an_uninterrupted_one(generator, tmp_path, mo
     assert contents(whole.root) == contents(again.root)
 
 
-def test_a_file_that_cannot_be_written_is_named_and_the_others_are_kept(
+def test_a_file_that_cannot_be_written_is_named_and_those_before_it_are_kept(
     generator, tmp_path, monkeypatch
 ):
     whole = generate(generator, plan_of(generator), out=tmp_path / "a", settings=SETTINGS)
@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_written_is_named_and_the_others_are_kept(
     (tmp_path / "b" / names[1]).mkdir(parents=True)
     with pytest.raises(StudyError, match=f"{names[1]}: cannot be written"):
         generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
-    assert all((tmp_path / "b" / names[n]).is_file() for n in (0, 2))
+    assert (tmp_path / "b" / names[0]).is_file()
     assert json.loads((tmp_path / "b" / "manifest.json").read_text())["finished"] is False
     (tmp_path / "b" / names[1]).rmdir()
     generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)

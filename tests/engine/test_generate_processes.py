@@ -35,12 +35,14 @@ from pathlib import Path
 import numpy as np
 
 from fairgen.cli import main
-from fairgen.engine import drawing
+from fairgen.engine import drawing, pixels
 from fairgen.engine.extractor import Extractor, ExtractorSettings, load_extractor
 from fairgen.engine.features import train_extractor
 from fairgen.engine.processes import this_process
 from fairgen.files.folder import read_cohort
+from fairgen.files.image import read_image
 
+read = []
 state, sample, prepare, drawn, seen = this_process(), drawing.sample, Extractor._input, [], []
 assert state.num_processes == 2
 root, cohort, *arguments = sys.argv[1:]
@@ -61,12 +63,14 @@ except SystemExit as stop:
     if stop.code:
         raise
 root, rank = Path(root), state.process_index
+pixels.read_image = lambda path, **how: read.append(path) or read_image(path, **how)
 train_extractor(read_cohort(cohort), QUICK, out=root / "trained")
 seen.clear()
 extractor, images = load_extractor(root / "extractor"), np.load(root / "images.npy")
 said = extractor.predict(images)
 features = extractor.features(images)
-np.savez(root / f"{rank}.npz", drawn=drawn, seen=seen, features=features, **said)
+counts = {"drawn": drawn, "seen": seen, "read": len(read)}
+np.savez(root / f"{rank}.npz", features=features, **counts, **said)
 """
 
 
@@ -147,10 +151,16 @@ def test_two_processes_extract_what_one_does_in_the_same_order(together):
         assert {head: tuple(rank[head]) for head in said} == said
 
 
-def test_two_processes_train_the_extractor_that_one_does(together, cohort, tmp_path):
+def test_two_processes_share_the_reading_and_train_the_extractor_that_one_does(
+    together, cohort, tmp_path
+):
     settings = ExtractorSettings(size=16, dimension=4, widths=(8, 8), steps=3, evaluations=2)
     train_extractor(cohort, settings, out=tmp_path / "trained")
-    assert contents(tmp_path / "trained") == contents(together[0] / "trained")
+    root, ranks = together
+    assert contents(tmp_path / "trained") == contents(root / "trained")
+    whole = sum(len(cohort.cohort.part(split)) for split in ("train", "valid"))
+    assert sum(int(r["read"]) for r in ranks) == whole
+    assert all(int(r["read"]) < whole * 0.6 for r in ranks)
 
 
 def test_a_failing_rank_ends_all_with_its_message_and_nothing_is_lost(model, tmp_path, monkeypatch):
