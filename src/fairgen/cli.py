@@ -197,18 +197,31 @@ def generate(
     steps: Annotated[int, typer.Option(help="Sampling steps.", min=1)] = 50,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance.", min=1)] = 7.5,
     sampler: Annotated[str, typer.Option(help="ddim, dpm-solver++, pndm or unipc.")] = "ddim",
+    precision: Annotated[str, typer.Option(help="fp32 or bf16, of the weights.")] = "fp32",
+    decode_batch: Annotated[
+        int | None, typer.Option(help="Images decoded together; unset, a million pixels.", min=1)
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Draw a synthetic set; repeating the command draws what is missing or damaged.
 
     Example: fairgen generate --model models/fairgen --out synthetic --per-group 100
+
+    Several processes share the work: accelerate launch -m fairgen generate ...
     """
     from fairgen.engine.generate import generate as run
     from fairgen.engine.generate import open_generator, planned
     from fairgen.engine.sampling import SampleSettings
     from fairgen.study.overrides import validate
 
-    given = {"sampler": sampler, "steps": steps, "guidance": guidance, "batch_size": batch_size}
+    given = {
+        "sampler": sampler,
+        "steps": steps,
+        "guidance": guidance,
+        "batch_size": batch_size,
+        "decode_batch": decode_batch,
+        "precision": precision,
+    }
     settings = validate(SampleSettings, given, "generate")
     generator = open_generator(model)
     folder = run(generator, planned(generator, plan, per_group, seed), out=out, settings=settings)

@@ -1,6 +1,8 @@
 import json
 import shutil
+import time
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -9,14 +11,16 @@ from PIL import Image
 
 from fairgen.cohort.plan import balanced_plan
 from fairgen.cohort.split import SplitSettings
+from fairgen.engine import drawing, sampling
 from fairgen.engine import generate as module
 from fairgen.engine.backbone import load_backbone
 from fairgen.engine.generate import generate, open_generator
 from fairgen.engine.pixels import stack
-from fairgen.engine.sampling import SAMPLERS, SampleSettings, sample
+from fairgen.engine.sampling import SAMPLERS, SampleSettings, caption_table, sample
 from fairgen.engine.train import train
 from fairgen.errors import CheckpointError, CohortError, StudyError
 from fairgen.files.folder import read_cohort
+from fairgen.files.image import is_whole
 from fairgen.files.layout import split_folder
 from fairgen.methods import METHODS
 
@@ -78,9 +82,9 @@ def test_an_interrupted_set_ends_as_an_uninterrupted_one(generator, tmp_path, mo
         written.append(args)
         write(*args)
 
-    write = module._write
+    write = drawing.write
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", cut)
+        patch.setattr(drawing, "write", cut)
         with pytest.raises(KeyboardInterrupt):
             generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
     with pytest.raises(CohortError):
@@ -89,9 +93,124 @@ def test_an_interrupted_set_ends_as_an_uninterrupted_one(generator, tmp_path, mo
     assert contents(whole.root) == contents(again.root)
 
 
+def test_a_file_that_cannot_be_written_is_named_and_those_before_it_are_kept(
+    generator, tmp_path, monkeypatch
+):
+    whole = generate(generator, plan_of(generator), out=tmp_path / "a", settings=SETTINGS)
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing, "load_backbone", lambda base: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
+    names = [r.image for r in whole.cohort.records]
+    (tmp_path / "b" / names[1]).mkdir(parents=True)
+    with pytest.raises(StudyError, match=f"{names[1]}: cannot be written"):
+        generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
+    assert (tmp_path / "b" / names[0]).is_file()
+    assert json.loads((tmp_path / "b" / "manifest.json").read_text())["finished"] is False
+    (tmp_path / "b" / names[1]).rmdir()
+    generate(generator, plan_of(generator), out=tmp_path / "b", settings=SETTINGS)
+    assert contents(whole.root) == contents(tmp_path / "b")
+
+
+def test_a_set_is_finished_only_after_the_slowest_file(generator, tmp_path, monkeypatch):
+    def late(*args):
+        time.sleep(0.05)
+        write(*args)
+
+    def tables(folder):
+        assert all(is_whole(folder.path(r)) for r in folder.cohort.records)
+        write_tables(folder)
+
+    write, write_tables = drawing.write, module.write_tables
+    monkeypatch.setattr(drawing, "write", late)
+    monkeypatch.setattr(module, "write_tables", tables)
+    generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+
+
+def test_files_are_written_while_the_next_batch_is_computed(generator, tmp_path, monkeypatch):
+    begun, later = [], Event()
+
+    def counted(*args, **how):
+        begun.append(1)
+        if len(begun) == 2:
+            later.set()
+        return draw(*args, **how)
+
+    def waiting(*args):
+        assert later.wait(20)
+        write(*args)
+
+    draw, write = drawing.sample, drawing.write
+    monkeypatch.setattr(drawing, "sample", counted)
+    monkeypatch.setattr(drawing, "write", waiting)
+    generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
+
+
+def test_prompts_are_embedded_once_for_the_whole_plan(generator, tmp_path, monkeypatch):
+    embedded, embed = [], sampling.embed
+
+    def counted(backbone, prompts):
+        embedded.append(list(prompts))
+        return embed(backbone, prompts)
+
+    monkeypatch.setattr(sampling, "embed", counted)
+    plan = plan_of(generator)
+    generate(generator, plan, out=tmp_path / "s", settings=SETTINGS)
+    assert embedded == [sorted({"", *(i.prompt for i in plan.items)})]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_embeddings_of_a_whole_plan_draw_the_same_pixels(guidance, generator):
+    backbone, cpu = load_backbone(str(generator.pipeline)), torch.device("cpu")
+    settings = SampleSettings(steps=2, guidance=guidance)
+    table = caption_table(backbone, ["another", "b", "skin", "a", "of many"], cpu)
+    given = (["b", "a", "b"], [1, 2, 3], settings)
+    anew = sample(backbone, *given, device=cpu)
+    assert np.array_equal(sample(backbone, *given, device=cpu, captions=table), anew)
+
+
+@pytest.mark.parametrize(
+    ("side", "together", "sizes"), [(8, 2, [2, 2, 1]), (8, None, [5]), (64, None, [4, 1])]
+)
+def test_the_decoder_sees_slices_and_no_more(side, together, sizes, generator, monkeypatch):
+    backbone = load_backbone(str(generator.pipeline))
+    monkeypatch.setattr(sampling, "DECODED", 4 * (64 * backbone.reduction) ** 2)
+    seen, decoder = [], backbone.vae.decode
+    latents = torch.randn(5, 4, side, side, generator=torch.Generator().manual_seed(0))
+    whole = sampling.decode(backbone, latents, 5).astype(int)
+    monkeypatch.setattr(backbone.vae, "decode", lambda z: seen.append(len(z)) or decoder(z))
+    sliced = sampling.decode(backbone, latents, together).astype(int)
+    assert seen == sizes
+    assert np.abs(whole - sliced).max() <= 1
+    assert (whole != sliced).mean() < 1e-3
+
+
+def test_bf16_is_of_the_weights_alone_and_draws_nearly_the_same(generator, tmp_path, monkeypatch):
+    kinds = {}
+
+    def watched(backbone, *args, **how):
+        kinds["weights"] = {p.dtype for m in (backbone.unet, backbone.vae) for p in m.parameters()}
+        return draw(backbone, *args, **how)
+
+    def decoded(backbone, latents, together):
+        kinds["latents"] = latents.dtype
+        return decode(backbone, latents, together)
+
+    draw, decode = drawing.sample, sampling.decode
+    monkeypatch.setattr(drawing, "sample", watched)
+    monkeypatch.setattr(sampling, "decode", decoded)
+    plan, half = plan_of(generator), SETTINGS.model_copy(update={"precision": "bf16"})
+    second = generate(generator, plan, out=tmp_path / "b", settings=half)
+    assert kinds == {"weights": {torch.bfloat16}, "latents": torch.float32}
+    first = generate(generator, plan, out=tmp_path / "a", settings=SETTINGS)
+    full, rounded = (stack(f, f.cohort.records, size=32, channels=3) for f in (first, second))
+    apart = np.abs(full.astype(int) - rounded)
+    assert 0 < apart.mean() < 3
+
+
 def test_a_finished_set_is_not_drawn_again_and_another_is_refused(generator, tmp_path, monkeypatch):
     generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
-    monkeypatch.setattr(module, "_draw", None)
+    monkeypatch.setattr(module, "draw", None)
     generate(generator, plan_of(generator), out=tmp_path / "s", settings=SETTINGS)
     with pytest.raises(CohortError, match="another model, plan or settings"):
         generate(generator, plan_of(generator, seed=1), out=tmp_path / "s", settings=SETTINGS)

@@ -4,7 +4,6 @@ It is trained on the training split alone, so that test images may be compared w
 in its features. Its values are comparable only with values of the same trained network.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from fairgen.engine.extractor_network import ExtractorNetwork
 from fairgen.engine.pixels import tensor
+from fairgen.engine.processes import shared, this_process
 from fairgen.errors import CheckpointError
 from fairgen.files.atomic import fresh_folder, write_json
 
@@ -103,20 +103,27 @@ class Extractor:
     def features(self, images: UInt8[np.ndarray, "n h w c"]) -> Float32[np.ndarray, "n d"]:
         """Return the features of images, of unit spread on the training split.
 
+        Processes of a launcher share the work, and each gets all of the result.
+
         Args:
             images: Any number of colour or grey images; resized with antialiasing if need be.
         """
-        parts = [self.network.embed(x).cpu().numpy() for x in self._chunks(images)]
+        parts = shared(
+            self._chunks(images), lambda c: self.network.embed(self._input(c)).cpu().numpy()
+        )
         return np.concatenate([np.empty((0, self.dimension), np.float32), *parts])
 
     @torch.inference_mode()
     def predict(self, images: UInt8[np.ndarray, "n h w c"]) -> dict[str, tuple[str, ...]]:
-        """Return the most likely level of the label and of every attribute, for each image."""
-        found: dict[str, list[str]] = {head: [] for head in self.card.heads}
-        for x in self._chunks(images):
-            for head, scores in self.network(x).items():
-                found[head] += [self.card.heads[head][i] for i in scores.argmax(1).tolist()]
-        return {head: tuple(values) for head, values in found.items()}
+        """Return the most likely level of the label and of every attribute, for each image.
+
+        Processes share the work, as for ``features``.
+        """
+        parts = shared(self._chunks(images), self._places)
+        return {
+            head: tuple(levels[i] for part in parts for i in part[head])
+            for head, levels in self.card.heads.items()
+        }
 
     @torch.inference_mode()
     def probabilities(
@@ -130,16 +137,22 @@ class Extractor:
         found: dict[str, list[np.ndarray]] = {
             head: [np.empty((0, len(levels)))] for head, levels in self.card.heads.items()
         }
-        for x in self._chunks(images):
-            for head, scores in self.network(x).items():
+        for chunk in self._chunks(images):
+            for head, scores in self.network(self._input(chunk)).items():
                 found[head].append(scores.cpu().double().softmax(1).numpy())
         return {head: np.concatenate(parts) for head, parts in found.items()}
 
-    def _chunks(self, images: UInt8[np.ndarray, "n h w c"]) -> Iterator[Tensor]:
+    def _places(self, images: UInt8[np.ndarray, "n h w c"]) -> dict[str, list[int]]:
+        """Return the place of the most likely level of each head among its levels."""
+        scores = self.network(self._input(images))
+        return {head: values.argmax(1).tolist() for head, values in scores.items()}
+
+    def _input(self, images: UInt8[np.ndarray, "n h w c"]) -> Tensor:
         size, channels = self.card.settings.size, self.card.channels
-        device = self.network.mean.device
-        for i in range(0, len(images), CHUNK):
-            yield tensor(images[i : i + CHUNK], size=size, channels=channels).to(device)
+        return tensor(images, size=size, channels=channels).to(self.network.mean.device)
+
+    def _chunks(self, images: UInt8[np.ndarray, "n h w c"]) -> list[np.ndarray]:
+        return [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
 
 
 def build_network(card: ExtractorCard) -> ExtractorNetwork:
@@ -196,5 +209,6 @@ def _read_card(path: Path) -> ExtractorCard:
 
 
 def best_device() -> torch.device:
-    """Return the first CUDA device, or the processor where there is none."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return this process's CUDA device, or the processor where there is none."""
+    device = this_process().device
+    return device if device.type == "cuda" else torch.device("cpu")

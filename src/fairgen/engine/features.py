@@ -35,6 +35,7 @@ from fairgen.engine.pixels import (
     tensor,
     warm_cosine,
 )
+from fairgen.engine.processes import by_main
 from fairgen.engine.progress import progress_bar
 from fairgen.errors import CheckpointError
 from fairgen.files.digest import value_digest
@@ -48,6 +49,8 @@ def train_extractor(
     folder: CohortFolder, settings: ExtractorSettings, *, out: str | Path, seed: int = 0
 ) -> Extractor:
     """Train the extractor on the training split and save it; repeating the call loads it.
+
+    Under a launcher, each process trains the same network and the main one saves it.
 
     Args:
         folder: A split cohort. Its validation split decides which weights are kept; its test split
@@ -71,7 +74,7 @@ def train_extractor(
             )
         return found
     trained = _fit(folder, card)
-    save_extractor(trained, out)
+    by_main(lambda: save_extractor(trained, out))
     return trained
 
 

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone
-from fairgen.engine.sampling import SampleSettings, sample
+from fairgen.engine.sampling import SampleSettings, caption_table, sample
 from fairgen.files.image import write_image
 
 GRID_STEPS = 20
@@ -18,9 +18,9 @@ def write_grid(
     path: Path, backbone: Backbone, prompts: Sequence[str], *, columns: int, guidance: float
 ) -> None:
     """Write a PNG with one row of ``columns`` images for each prompt."""
-    device = next(backbone.unet.parameters()).device
+    device, home = backbone.unet.device, backbone.vae.device
     backbone.vae.to(device)
-    backbone.text_encoder.to(device)
+    captions = caption_table(backbone, prompts, device)
     settings = SampleSettings(steps=GRID_STEPS, guidance=guidance, batch_size=columns)
     rows = [
         sample(
@@ -29,9 +29,11 @@ def write_grid(
             [derive(0, "grid", prompt, c) for c in range(columns)],
             settings,
             device=device,
+            captions=captions,
         )
         for prompt in prompts
     ]
+    backbone.vae.to(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, tile(np.stack(rows)))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
 from fairgen.cohort.cohort import Record
+from fairgen.engine.processes import shared
 from fairgen.errors import CohortError
 from fairgen.files.digest import file_digest, value_digest
 from fairgen.files.folder import CohortFolder
@@ -24,6 +25,8 @@ def stack(
 ) -> UInt8[np.ndarray, "n size size c"]:
     """Return the images of records, cropped to squares and resized with antialiasing.
 
+    Processes of a launcher share the reading, and each gets all images.
+
     Args:
         folder: Where the images lie.
         records: Which images, in which order.
@@ -36,7 +39,7 @@ def stack(
     if not records:
         raise CohortError(f"{folder.root}: no image to read")
     paths = [folder.path(r) for r in records]
-    return np.stack([read_image(p, size=size, channels=channels) for p in paths])
+    return np.stack(shared(paths, lambda p: read_image(p, size=size, channels=channels)))
 
 
 def records_digest(folder: CohortFolder, records: Sequence[Record]) -> str:

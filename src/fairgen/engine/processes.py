@@ -1,0 +1,53 @@
+"""Work divided among the processes that a launcher such as ``accelerate launch`` started.
+
+Alone, a process does all of the work. Each function here is called by every process, with the same
+arguments, in the same order.
+"""
+
+import atexit
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@cache
+def this_process() -> PartialState:
+    """Return this process's number, its device and how many there are, joined on the first call.
+
+    By itself, accelerate joins no processes that lack a GPU.
+    """
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    state = PartialState(cpu=cpu)
+    atexit.register(state.destroy_process_group)  # gloo may abort if it lives on past the end
+    return state
+
+
+def own_share(items: Sequence[T]) -> Sequence[T]:
+    """Return the items that fall to this process, dealt out in turn."""
+    state = this_process()
+    return items[state.process_index :: state.num_processes]
+
+
+def shared(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
+    """Return what ``work`` gives for each item, in order; each process works on its share."""
+    parts = gather_object([[work(item) for item in own_share(items)]])
+    return [parts[i % len(parts)][i // len(parts)] for i in range(len(items))]
+
+
+def by_main(work: Callable[[], R]) -> R:
+    """Return, on every process, what ``work`` gives on the main one, which alone does it."""
+    state = this_process()
+    found = [work() if state.is_main_process else None]
+    return broadcast_object_list(found)[0]  # type: ignore[no-any-return]
+
+
+def wait_for_all() -> None:
+    """Return when every process has come this far."""
+    this_process().wait_for_everyone()
