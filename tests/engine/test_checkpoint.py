@@ -90,13 +90,13 @@ def test_a_damaged_checkpoint_is_passed_over_with_its_reason(kind, tmp_path, cap
     assert "step-000004" in caplog.text
 
 
-def test_where_no_checkpoint_is_whole_the_training_is_said_to_start_anew(tmp_path, caplog):
+def test_that_no_checkpoint_is_whole_is_said(tmp_path, caplog):
     assert load_checkpoint(tmp_path, key="key") is None
     assert not caplog.records
     save_checkpoint(tmp_path, small(2), keep=2)
     truncate(tmp_path / "step-000002" / "model.safetensors")
     assert load_checkpoint(tmp_path, key="key") is None
-    assert caplog.messages[-1] == f"{tmp_path}: no checkpoint can be used; starting anew"
+    assert caplog.messages[-1] == f"{tmp_path}: no checkpoint can be used"
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):

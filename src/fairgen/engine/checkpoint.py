@@ -126,7 +126,7 @@ def load_checkpoint(
         else:
             return checkpoint
     if found:
-        logger.warning("%s: no checkpoint can be used; starting anew", folder)
+        logger.warning("%s: no checkpoint can be used", folder)
     return None
 
 
