@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -68,6 +69,17 @@ def importing(table, out, *more):
 
 def test_the_version_is_printed(capsys):
     assert re.fullmatch(r"fairgen \d+\.\d+\.\d+\n", run(capsys, "--version")[1])
+
+
+def test_of_a_launchers_processes_the_first_alone_prints_and_each_says_its_errors(
+    capsys, monkeypatch
+):
+    monkeypatch.setenv("RANK", "0")
+    assert run(capsys, "--version")[1]
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("sys.stdout", sys.stdout)
+    assert run(capsys, "--version") == (0, "", "")
+    assert "no such" in refused(capsys, "show", "missing.toml")
 
 
 COMMANDS = [

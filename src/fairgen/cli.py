@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -41,6 +42,7 @@ TERMINATED = 143  # and SIGTERM
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit with 2 and one line on stderr for a user's mistake."""
     _quiet_libraries()
+    _quiet_others()
     given = None if arguments is None else list(arguments)
     try:
         status = app(args=given, prog_name="fairgen", standalone_mode=False)
@@ -74,6 +76,12 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def _quiet_others() -> None:
+    """Leave it to the first process of a launcher to print results; each prints its errors."""
+    if os.environ.get("RANK", "0") != "0":
+        sys.stdout = StringIO()
 
 
 def _show_version(value: bool | None) -> None:
