@@ -159,6 +159,10 @@ def split(
     fractions: Annotated[str, typer.Option(help="Train, valid, test.")] = "0.6,0.15,0.25",
     folds: Annotated[int, typer.Option(help="Folds for cross-validation.", min=0)] = 0,
     fold: Annotated[int, typer.Option(help="Fold that is the test data.", min=0)] = 0,
+    given: Annotated[
+        str | None, typer.Option(help="Column that names the splits, as release_split.")
+    ] = None,
+    external: Annotated[bool, typer.Option(help="All of it is test data.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace another split.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -166,16 +170,38 @@ def split(
 
     Example: fairgen split cohorts/skin --fractions 0.6,0.15,0.25 --seed 1
     """
-    from fairgen.cohort.split import SplitSettings
+    from fairgen.cohort.split import EXTERNAL, SplitSettings
     from fairgen.files.layout import split_folder
     from fairgen.study.overrides import validate
 
-    given = {"fractions": fractions.split(","), "folds": folds, "fold": fold, "seed": seed}
-    settings = validate(SplitSettings, given, "split")
+    asked = {
+        "fractions": EXTERNAL if external else fractions.split(","),
+        "folds": folds,
+        "fold": fold,
+        "given": given,
+        "seed": seed,
+    }
+    settings = validate(SplitSettings, asked, "split")
     folder = split_folder(cohort, settings, overwrite=overwrite)
     for name in ("train", "valid", "test"):
         shown = [r.subject for r in folder.cohort.records if r.split == name]
         print(f"{name}: {len(shown)} images of {len(set(shown))} subjects")
+
+
+@app.command()
+def pack(
+    cohort: Path,
+    out: Out,
+    images: Annotated[int, typer.Option(help="Images a shard.", min=1)] = 1000,
+) -> None:
+    """Write a cohort anew with its images in WebDataset shards; everything reads it as before.
+
+    Example: fairgen pack cohorts/skin --out cohorts/skin-shards
+    """
+    from fairgen.files.pack import pack_cohort
+
+    folder = pack_cohort(cohort, out, images=images)
+    print(f"{out}: {len(folder.cohort)} images")
 
 
 @basing.command("tiny")

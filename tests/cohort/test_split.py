@@ -8,7 +8,14 @@ from pydantic import ValidationError
 
 from fairgen.cohort.cohort import SPLITS, Cohort, Record
 from fairgen.cohort.schema import Attribute, Schema
-from fairgen.cohort.split import SplitSettings, divide, divided, split_cohort, straddlers
+from fairgen.cohort.split import (
+    SplitSettings,
+    absent_groups,
+    divide,
+    divided,
+    split_cohort,
+    straddlers,
+)
 from fairgen.errors import CohortError
 
 SCHEMA = Schema(
@@ -227,3 +234,74 @@ def test_validation_data_may_be_left_out_and_folds_make_their_own_test_data():
     assert SplitSettings(fractions=(0.8, 0, 0.2)).shares() == (0.8, 0, 0.2)
     folds = SplitSettings(fractions=(0.8, 0.2, 0), folds=5)
     assert folds.shares() == pytest.approx((0.64, 0.16, 0.2))
+
+
+def named(*values, subjects=None):
+    """Return a cohort whose column ``part`` names the given splits, one subject an image."""
+    groups = SCHEMA.groups()
+    people = subjects or [f"s{i}" for i in range(len(values))]
+    return Cohort(
+        SCHEMA,
+        tuple(
+            Record(f"{i}.png", s, groups[i % 2], extra={"part": value})
+            for i, (s, value) in enumerate(zip(people, values, strict=True))
+        ),
+    )
+
+
+def test_a_given_split_is_taken_as_it_is_named():
+    found = divided(
+        named("Train", "validate", " test", "dev", "training"), SplitSettings(given="part")
+    )
+    assert [r.split for r in found.records] == ["train", "valid", "test", "valid", "train"]
+
+
+def test_where_no_validation_data_are_named_training_subjects_are_divided():
+    cohort = named(*["train_val"] * 40, *["test"] * 10)
+    found = divided(cohort, SplitSettings(given="part", fractions=(0.6, 0.2, 0.2)))
+    assert [r.split for r in found.records[40:]] == ["test"] * 10
+    assert sum(r.split == "valid" for r in found.records) == 10
+    assert sum(r.split == "train" for r in found.records) == 30
+    assert found == divided(cohort, SplitSettings(given="part", fractions=(0.6, 0.2, 0.2)))
+
+
+@pytest.mark.parametrize(
+    ("cohort", "message"),
+    [
+        (named("train", "test", "tset"), "2.png: part 'tset' names no split"),
+        (named("train", "valid"), "names train, valid; expected train and test"),
+        (named("valid", "test"), "names test, valid; expected train and test"),
+        (
+            named("train", "test", "test", subjects=["a", "a", "b"]),
+            "puts 1 subjects into several splits .'a' in train and test.",
+        ),
+    ],
+)
+def test_a_given_split_that_leaks_or_names_no_split_is_refused(cohort, message):
+    with pytest.raises(CohortError, match=message):
+        divided(cohort, SplitSettings(given="part"))
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(CohortError, match="no column 'fold'; further columns: part"):
+        divided(named("train", "test"), SplitSettings(given="fold"))
+
+
+def test_an_external_cohort_is_test_data_alone():
+    found = divided(cohort_of([[0], [1], [2, 3]]), SplitSettings(fractions=(0, 0, 1)))
+    assert {r.split for r in found.records} == {"test"}
+
+
+@pytest.mark.parametrize(
+    "asked", [{"folds": 2}, {"fractions": (0, 0, 1)}], ids=["folds", "external"]
+)
+def test_a_given_split_has_neither_folds_nor_test_data_alone(asked):
+    with pytest.raises(ValidationError, match="given: a split that is given"):
+        SplitSettings(given="part", **asked)
+
+
+def test_groups_that_a_split_lacks_are_named_with_their_subjects():
+    people = [[0]] * 6 + [[1]] * 2 + [[2]]
+    found = absent_groups(split_cohort(cohort_of(people)))
+    keys = [g.key for g in SCHEMA.groups()]
+    assert found == {keys[1]: (2, ("valid",)), keys[2]: (1, ("valid", "test"))}

@@ -229,3 +229,32 @@ def test_wrong_fractions_are_refused_though_the_cohort_is_split_already(make_fol
     split_folder(root, SplitSettings(fractions=(0.5, 0.25, 0.25)))
     with pytest.raises(ValidationError, match="expected three shares that sum to 1"):
         split_folder(root, SplitSettings(fractions=(-1, 1, 1)))
+
+
+def test_groups_too_small_for_the_split_are_named_with_what_can_be_done(make_folder, caplog):
+    split_folder(make_folder(subjects=5).root, SplitSettings())
+    assert re.search(
+        r"groups too small for this split: .*dark\|eczema \(1 subject; none in test\)"
+        r".* or divide into folds",
+        caplog.text,
+    )
+
+
+def test_a_split_may_be_given_by_a_column(make_folder):
+    parts = ("train", "train", "valid", "test")
+    folder = make_folder()
+    named = tuple(
+        replace(r, extra={**r.extra, "part": parts[i // 2 % 4]})
+        for i, r in enumerate(folder.cohort.records)
+    )
+    folder = make_folder("named", cohort=replace(folder.cohort, records=named))
+    found = split_folder(folder.root, SplitSettings(given="part"))
+    assert all(r.split == r.extra["part"] for r in found.cohort.records)
+    assert found.split["given"] == "part"
+    assert split_folder(folder.root, SplitSettings(given="part")) == found
+
+
+def test_an_external_cohort_has_a_folder_of_test_data_alone(make_folder):
+    found = split_folder(make_folder().root, SplitSettings(fractions=(0, 0, 1)))
+    assert {p.name for p in found.root.iterdir()} == {"cohort.json", "test"}
+    assert read_cohort(found.root) == found

@@ -1,21 +1,29 @@
 """Subject-disjoint, group-stratified division into training, validation and test data."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from math import isclose
+from types import MappingProxyType
 
 from pydantic import BaseModel, Field, model_validator
 
-from fairgen.cohort.cohort import SPLITS, Cohort
+from fairgen.cohort.cohort import SPLITS, Cohort, Record
 from fairgen.cohort.schema import Group
+from fairgen.cohort.seating import deal
 from fairgen.cohort.seed import derive
 from fairgen.errors import CohortError
 
 Fractions = tuple[float, float, float]  # training, validation, test
-GroupCounts = Mapping[Group, int]
-PASSES = 10
-LEAST_GAIN = 1e-9
+EXTERNAL: Fractions = (0.0, 0.0, 1.0)
+BOTH = "train and valid"
+GIVEN: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("train", "training"), "train")
+    | dict.fromkeys(("valid", "validate", "validation", "val", "dev"), "valid")
+    | dict.fromkeys(("test", "testing"), "test")
+    | dict.fromkeys(("train_val", "train-val", "trainval", "train+val"), BOTH)
+)
+"""What releases call their splits; a whole is divided further."""
 
 
 class SplitSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -23,17 +31,22 @@ class SplitSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
 
     Attributes:
         fractions: Shares of training, validation and test images; they sum to 1. Those of training
-            and test are above zero, except that with folds the test share is not read.
+            and test are above zero, except that with folds the test share is not read, and that
+            0, 0, 1 makes a cohort external: all of it is test data.
         seed: Decides between subjects that are equally suitable.
         folds: Number of folds for cross-validation; 0 for one split. With folds, each is the test
             data once, and only the ratio of the first two fractions counts.
         fold: Which fold is the test data, counted from zero.
+        given: Column that names each image's split, such as ``release_split``; where it names no
+            validation data, they are taken from the training subjects by the ratio of the first two
+            fractions.
     """
 
     fractions: Fractions = (0.6, 0.15, 0.25)
     seed: int = Field(default=0, ge=0)
     folds: int = Field(default=0, ge=0, le=100)
     fold: int = Field(default=0, ge=0)
+    given: str | None = None
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "SplitSettings":
@@ -41,16 +54,19 @@ class SplitSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
             raise ValueError(
                 f"fold {self.fold} of {self.folds}; expected 2 or more folds, counted from zero"
             )
+        if self.given is not None and (self.folds or self.fractions == EXTERNAL):
+            raise ValueError("given: a split that is given has no folds and no test share of 1")
         return self
 
     @model_validator(mode="after")
     def _fractions_are_shares(self) -> "SplitSettings":
         train, _, test = self.fractions
         whole = isclose(sum(self.fractions), 1.0, abs_tol=1e-6)
-        if not whole or min(self.fractions) < 0 or train == 0 or (test == 0 and not self.folds):
+        trained = train > 0 or (self.fractions == EXTERNAL and not self.folds)
+        if not whole or min(self.fractions) < 0 or not trained or (test == 0 and not self.folds):
             raise ValueError(
                 f"fractions {', '.join(map(str, self.fractions))}; expected three shares that sum "
-                "to 1, those of training and test above 0"
+                "to 1, those of training and test above 0, or 0, 0, 1 for an external cohort"
             )
         return self
 
@@ -111,6 +127,8 @@ def divided(cohort: Cohort, settings: SplitSettings) -> Cohort:
         CohortError: If the settings do not fit the cohort.
     """
     check_fractions(settings.fractions)
+    if settings.given is not None:
+        return given_cohort(cohort, settings)
     if settings.folds:
         return fold_cohort(cohort, settings)
     return split_cohort(cohort, fractions=settings.fractions, seed=settings.seed)
@@ -168,14 +186,86 @@ def fold_cohort(cohort: Cohort, settings: SplitSettings) -> Cohort:
     if len(subjects) < folds:
         raise CohortError(f"{len(subjects)} subjects for {folds} folds; expected at least one each")
     of = deal(subjects, (1 / folds,) * folds, derive(settings.seed, "folds"))
-    train, valid, _ = settings.fractions
-    rest = tuple(r for r in cohort.records if of[r.subject] != fold)
-    ratio = (train / (train + valid), valid / (train + valid), 0.0)
     seed = derive(settings.seed, "fold", fold)
+    tested = {s for s, part in of.items() if part == fold}
+    return _around(cohort, tested, settings, seed)
+
+
+def given_cohort(cohort: Cohort, settings: SplitSettings) -> Cohort:
+    """Return the cohort with the splits that a column of its names.
+
+    Args:
+        cohort: Records of any splits; their old splits are forgotten.
+        settings: The column; and the ratio by which training subjects are divided where the column
+            names no validation data.
+
+    Raises:
+        CohortError: If a record has no such column or its value names no split, no test data are
+            named, or a subject would be in two splits.
+    """
+    records = tuple(replace(r, split="") for r in cohort.records)
+    named = {r.image: _named(r, settings.given or "") for r in records}
+    if not {"train", BOTH} & set(named.values()) or "test" not in named.values():
+        names = ", ".join(sorted(set(named.values())))
+        raise CohortError(f"column '{settings.given}' names {names}; expected train and test")
+    plain = {image: "train" if name == BOTH else name for image, name in named.items()}
+    given = replace(cohort, records=tuple(replace(r, split=plain[r.image]) for r in records))
+    if torn := straddlers(given):
+        first = ", ".join(f"'{s}' in {' and '.join(where)}" for s, where in list(torn.items())[:3])
+        raise CohortError(
+            f"column '{settings.given}' puts {len(torn)} subjects into several splits ({first}); "
+            "expected one a subject; a split by subject does without the column"
+        )
+    if "valid" in plain.values():
+        return given
+    tested = {r.subject for r in given.records if r.split == "test"}
+    return _around(given, tested, settings, derive(settings.seed, "given"))
+
+
+def _named(record: Record, column: str) -> str:
+    """Return the split that a record's column names.
+
+    Raises:
+        CohortError: If it names none.
+    """
+    if column not in record.extra:
+        known = ", ".join(record.extra) or "none"
+        raise CohortError(f"{record.image}: no column '{column}'; further columns: {known}")
+    value = record.extra[column]
+    found = GIVEN.get(value.strip().casefold())
+    if found is None:
+        raise CohortError(
+            f"{record.image}: {column} '{value}' names no split; expected one of {', '.join(GIVEN)}"
+        )
+    return found
+
+
+def _around(cohort: Cohort, tested: Set[str], settings: SplitSettings, seed: int) -> Cohort:
+    """Return the cohort with the named subjects as test data and the others divided."""
+    train, valid, _ = settings.fractions
+    rest = tuple(r for r in cohort.records if r.subject not in tested)
+    ratio = (train / (train + valid), valid / (train + valid), 0.0)
     inner = split_cohort(replace(cohort, records=rest), fractions=ratio, seed=seed)
     split = {r.subject: r.split for r in inner.records}
     records = tuple(replace(r, split=split.get(r.subject, "test")) for r in cohort.records)
     return replace(cohort, records=records)
+
+
+def absent_groups(cohort: Cohort) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Return the groups that are absent from a split in use, by key.
+
+    Each with its number of subjects, and the splits that lack it. A group without any image is
+    passed over.
+    """
+    used = [s for s in SPLITS if any(r.split == s for r in cohort.records)]
+    seen: dict[str, set[str]] = defaultdict(set)
+    people: dict[str, set[str]] = defaultdict(set)
+    for r in cohort.records:
+        seen[r.group.key].add(r.split)
+        people[r.group.key].add(r.subject)
+    keys = [g.key for g in cohort.schema.groups() if seen[g.key]]
+    lacking = {key: tuple(s for s in used if s not in seen[key]) for key in keys}
+    return {key: (len(people[key]), splits) for key, splits in lacking.items() if splits}
 
 
 def check_fractions(fractions: Fractions) -> None:
@@ -184,7 +274,8 @@ def check_fractions(fractions: Fractions) -> None:
     Raises:
         CohortError: If not.
     """
-    if min(fractions) < 0 or fractions[0] == 0 or not isclose(sum(fractions), 1.0, abs_tol=1e-6):
+    trained = fractions[0] > 0 or fractions == EXTERNAL
+    if min(fractions) < 0 or not trained or not isclose(sum(fractions), 1.0, abs_tol=1e-6):
         raise CohortError(
             f"split fractions {', '.join(map(str, fractions))}; expected three shares that sum "
             "to 1, the first above 0"
@@ -197,104 +288,3 @@ def subject_counts(cohort: Cohort) -> dict[str, Counter[Group]]:
     for record in cohort.records:
         counts[record.subject][record.group] += 1
     return dict(counts)
-
-
-def deal(
-    subjects: Mapping[str, GroupCounts], fractions: Sequence[float], seed: int
-) -> dict[str, int]:
-    """Return the number of the part, counted from zero, that each subject belongs to."""
-    order = {s: derive(seed, "split", s) for s in subjects}
-    seated = {s: in_order(subjects[s]) for s in sorted(subjects, key=lambda s: order[s])}
-    seating = Seating(seated, fractions)
-    images = total(subjects.values())
-    while waiting := seating.waiting():
-        rarest = min((g for g, n in images.items() if n), key=lambda g: (images[g], g.key))
-        members = [s for s in waiting if subjects[s][rarest]]
-        for subject in members:
-            seating.seat(subject)
-        images -= total(subjects[s] for s in members)
-    for group in sorted(total(subjects.values()), key=lambda g: g.key):
-        seating.cover(group)
-    for _ in range(PASSES):
-        moved = [seating.improve(s) for s in seating.subjects]
-        if not any(moved):
-            break
-    return seating.chosen
-
-
-def in_order(counts: GroupCounts) -> Counter[Group]:
-    """Return the counts with their groups sorted: sums round alike whatever the records' order."""
-    return Counter({g: counts[g] for g in sorted(counts, key=lambda g: g.key)})
-
-
-def total(counts: Iterable[GroupCounts]) -> Counter[Group]:
-    """Return the sum of several group counts."""
-    found: Counter[Group] = Counter()
-    for one in counts:
-        found.update(one)
-    return found
-
-
-class Seating:
-    """Keeps what each split still lacks while subjects are dealt out, in the order given."""
-
-    def __init__(self, subjects: Mapping[str, GroupCounts], fractions: Sequence[float]) -> None:
-        self.subjects = subjects
-        self.images = images = total(subjects.values())
-        places = [j for j, f in enumerate(fractions) if f > 0]
-        self.open = sorted(places, key=lambda j: -fractions[j])
-        self.lack = [{g: f * n for g, n in images.items()} for f in fractions]
-        self.heads: list[Counter[Group]] = [Counter() for _ in fractions]
-        self.chosen: dict[str, int] = {}
-
-    def waiting(self) -> list[str]:
-        """Return the subjects not yet dealt out."""
-        return [s for s in self.subjects if s not in self.chosen]
-
-    def seat(self, subject: str) -> None:
-        """Give the subject to the split that lacks most of what it has."""
-        self.book(subject, max(self.open, key=lambda j: (self.pull(subject, j), -j)), 1)
-
-    def pull(self, subject: str, split: int) -> float:
-        r"""Return $\sum_g c_g l_g / n_g$: the subject's images against what the split lacks.
-
-        Where it is largest, adding the subject lowers $\sum_g l_g^2 / n_g$ over all splits most.
-        """
-        lack, counts = self.lack[split], self.subjects[subject]
-        return sum(n * lack[g] / self.images[g] for g, n in counts.items())
-
-    def improve(self, subject: str) -> bool:
-        r"""Move the subject where $\sum_g l_g^2 / n_g$ falls, if its groups stay; return if so."""
-        old, counts = self.chosen[subject], self.subjects[subject]
-        best = max(self.open, key=lambda j: (self.pull(subject, j), -j))
-        own = sum(n * n / self.images[g] for g, n in counts.items())
-        gain = self.pull(subject, best) - self.pull(subject, old) - own
-        if best == old or gain < LEAST_GAIN or not all(self.heads[old][g] > 1 for g in counts):
-            return False
-        self.book(subject, old, -1)
-        self.book(subject, best, 1)
-        return True
-
-    def cover(self, group: Group) -> None:
-        """Bring the group to the splits it has not reached, the largest split first.
-
-        Of the subjects that can be spared elsewhere, the one with the fewest images moves.
-        """
-        for j in (j for j in self.open if not self.heads[j][group]):
-            spare = [s for s in self.subjects if self.can_leave(s, group)]
-            if spare:
-                smallest = min(spare, key=lambda s: sum(self.subjects[s].values()))
-                self.book(smallest, self.chosen[smallest], -1)
-                self.book(smallest, j, 1)
-
-    def can_leave(self, subject: str, group: Group) -> bool:
-        """Return whether the subject has the group, and its split keeps all groups without it."""
-        counts, heads = self.subjects[subject], self.heads[self.chosen[subject]]
-        return bool(counts[group]) and all(heads[g] > 1 for g in counts)
-
-    def book(self, subject: str, split: int, sign: int) -> None:
-        """Enter a subject's images into a split (sign 1), or take them out (sign -1)."""
-        self.chosen[subject] = split
-        for group, number in self.subjects[subject].items():
-            self.lack[split][group] -= sign * number
-            self.heads[split][group] += sign

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairgen.cohort.schema import Group
+from fairgen.cohort.seating import deal
 from fairgen.cohort.seed import derive
-from fairgen.cohort.split import Fractions, deal
+from fairgen.cohort.split import Fractions
 from fairgen.engine.reward_card import PARTS, RewardSettings
 from fairgen.errors import PreferenceError
 from fairgen.files.digest import file_digest

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from fairgen.errors import StudyError
+from fairgen.files.shards import opened_file
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal.
+    """Return the SHA-256 of a file's content in hexadecimal, also of one inside a shard.
 
     Raises:
         StudyError: If the file cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with opened_file(path) as stream:
             return stream_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror})") from error

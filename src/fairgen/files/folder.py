@@ -17,12 +17,14 @@ from fairgen.files.atomic import copy_file, fresh_folder
 from fairgen.files.card import Card, LevelsCard, PromptCard, read_card, write_card
 from fairgen.files.image import write_image
 from fairgen.files.rows import Row, check_column, read_rows, write_rows
+from fairgen.files.shards import size_of
 from fairgen.modalities.modality import Modality, Prompts, find_modality
 
 SPLIT_FOLDERS: Mapping[str, str] = MappingProxyType(
     {"train": "train", "valid": "validation", "test": "test"}
 )
-TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+CSV, PARQUET = "metadata.csv", "metadata.parquet"
+TABLES = (CSV, "metadata.jsonl", PARQUET)
 Pixels = UInt8[np.ndarray, "h w c"]
 
 
@@ -200,7 +202,7 @@ def check_records(root: Path, cohort: Cohort) -> None:
         path = root / entry.image
         if entry.image in seen:
             raise CohortError(f"{path}: named by two rows; expected one row an image")
-        if not path.is_file():
+        if size_of(path) is None:
             raise CohortError(f"{path}: no such image file; `fairgen audit {root}` lists all")
         if not path.resolve().is_relative_to(inside):
             raise CohortError(f"{path}: is a link out of the cohort folder")
@@ -247,8 +249,16 @@ def write_tables(folder: CohortFolder) -> None:
     write_card(folder.root, card_of(folder, layout="flat"))
 
 
-def write_records(folder: CohortFolder, records: tuple[Record, ...], split: str) -> None:
+def write_records(
+    folder: CohortFolder, records: tuple[Record, ...], split: str, *, table: str = CSV
+) -> None:
     """Write the table of one split, or of the flat layout if ``split`` is empty.
+
+    Args:
+        folder: What the table belongs to.
+        records: Its rows.
+        split: Name of the split.
+        table: Name of the file, ``CSV`` or ``PARQUET``.
 
     Raises:
         CohortError: If two columns would have one name.
@@ -262,7 +272,7 @@ def write_records(folder: CohortFolder, records: tuple[Record, ...], split: str)
     if twice is not None:
         raise CohortError(f"column '{twice}' is reserved or named twice; expected another name")
     rows = (row_values(r, inner, folder.prompts) for r in records)
-    write_rows(folder.root / inner / TABLES[0], names, rows)
+    write_rows(folder.root / inner / table, names, rows)
 
 
 def row_values(entry: Record, inner: str, prompts: Prompts) -> dict[str, str]:

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from fairgen.errors import CohortError
 from fairgen.files.atomic import write_bytes
+from fairgen.files.shards import opened_file
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 SUFFIXES = (
@@ -120,7 +121,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         CohortError: If the file is missing, broken, cut short or no image.
     """
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with opened_file(path) as stream, Image.open(stream, formats=FORMATS) as picture:
             yield picture
     except FileNotFoundError as error:
         raise CohortError(f"{path}: no such image file") from error

@@ -13,20 +13,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from fairgen.cohort.cohort import SPLITS, Cohort
-from fairgen.cohort.split import SplitSettings, check_split, divided
+from fairgen.cohort.split import SplitSettings, absent_groups, check_split, divided
 from fairgen.errors import CohortError
 from fairgen.files.atomic import copy_file, write_errors
 from fairgen.files.card import read_card, write_card
 from fairgen.files.folder import (
+    CSV,
+    PARQUET,
     SPLIT_FOLDERS,
     TABLES,
     CohortFolder,
     card_of,
+    find_table,
     inner_path,
     read_cohort,
     write_records,
 )
 from fairgen.files.rows import read_rows
+from fairgen.files.shards import shard_of
 
 logger = logging.getLogger(__name__)
 FAR = 0.05
@@ -64,11 +68,14 @@ def split_folder(
         )
     cohort = divided(folder.cohort, settings)
     warn_of_shares(root, cohort, settings)
+    warn_of_groups(root, cohort)
     return write_split(folder, cohort, settings=asked)
 
 
 def warn_of_shares(root: Path, cohort: Cohort, settings: SplitSettings) -> None:
     """Warn if a split's share of the images is far from what was asked for."""
+    if settings.given is not None:
+        return
     for name, asked in zip(SPLITS, settings.shares(), strict=True):
         found = sum(r.split == name for r in cohort.records) / len(cohort)
         if abs(found - asked) > FAR:
@@ -77,6 +84,21 @@ def warn_of_shares(root: Path, cohort: Cohort, settings: SplitSettings) -> None:
                 "divided, and every group is spread over the splits; some groups are too small",
                 root, 100 * found, name, 100 * asked,
             )  # fmt: skip
+
+
+def warn_of_groups(root: Path, cohort: Cohort) -> None:
+    """Name the groups that a split lacks, and what can be done."""
+    found = absent_groups(cohort)
+    if found:
+        named = "; ".join(
+            f"{key} ({subjects} subject{'s' * (subjects != 1)}; none in {', '.join(splits)})"
+            for key, (subjects, splits) in found.items()
+        )
+        logger.warning(
+            "%s: groups too small for this split: %s. Their figures will be missing there. Join "
+            "levels, leave a label out, or divide into folds, so that each is tested once",
+            root, named,
+        )  # fmt: skip
 
 
 def write_split(
@@ -151,6 +173,9 @@ def change(folder: CohortFolder, moved: Mapping[str, str], layout: Layout) -> Co
         StudyError: If the folder cannot be written.
     """
     root, old = folder.root, read_card(folder.root)
+    if any(shard_of(folder.path(r)) for r in folder.cohort.records):
+        raise CohortError(f"{root}: its images are in shards; split the folder that was packed")
+    table = table_kind(root, old.layout)
     records = tuple(replace(r, image=moved[r.image]) for r in folder.cohort.records)
     new = replace(folder, cohort=replace(folder.cohort, records=records))
     tables = table_folders(layout)
@@ -161,7 +186,7 @@ def change(folder: CohortFolder, moved: Mapping[str, str], layout: Layout) -> Co
     for split in tables:
         part = tuple(r for r in records if split in ("", r.split))
         if part or not split:
-            write_records(new, part, split)
+            write_records(new, part, split, table=table)
     for before, after in moved.items():
         copy_file(root / before, root / after, link=True)
     card = card_of(new, layout=layout)
@@ -187,6 +212,12 @@ def mend(root: Path) -> None:
 def table_folders(layout: Layout) -> Mapping[str, str]:
     """Return the folder of each table of a layout, by split (an empty name where not split)."""
     return {"": "."} if layout == "flat" else SPLIT_FOLDERS
+
+
+def table_kind(root: Path, layout: Layout) -> str:
+    """Return under which name a folder's tables are written anew: Parquet stays Parquet."""
+    folders = [f for f in table_folders(layout).values() if (root / f).is_dir()]
+    return PARQUET if all(find_table(root / f).name == PARQUET for f in folders) else CSV
 
 
 def remove_part(folder: Path, root: Path) -> None:

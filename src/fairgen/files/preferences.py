@@ -13,6 +13,7 @@ from fairgen.files.atomic import write_text
 from fairgen.files.digest import file_digest
 from fairgen.files.folder import CohortFolder, inner_path
 from fairgen.files.image import is_whole, opened, read_image
+from fairgen.files.shards import size_of
 from fairgen.modalities.modality import Prompts
 
 WINNER, LOSER = "image_w", "image_l"
@@ -100,9 +101,7 @@ def check_unseen(folder: CohortFolder, images: Iterable[Path]) -> None:
     digests: dict[str, Path] = {}
     for record in folder.cohort.records:
         path = folder.path(record)
-        if record.split not in ("valid", "test") or not path.is_file():
-            continue
-        if path.stat().st_size not in sizes:
+        if record.split not in ("valid", "test") or size_of(path) not in sizes:
             continue
         digests = digests or {file_digest(p): p for p in given}
         if (found := digests.get(file_digest(path))) is not None:

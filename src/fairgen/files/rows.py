@@ -1,19 +1,19 @@
-"""Tables as plain rows of text: CSV, TSV, JSON lines and Parquet in, CSV out."""
+"""Tables as plain rows of text: CSV, TSV, JSON lines and Parquet in, CSV and Parquet out."""
 
 import csv
 import json
 from codecs import lookup
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pyarrow import ArrowException, parquet
+from pyarrow import ArrowException, array, parquet, string, table
 
 from fairgen.errors import CohortError
-from fairgen.files.atomic import write_text
+from fairgen.files.atomic import write_bytes, write_text
 
 ENCODINGS = "utf-8, latin-1, cp1252, utf-16, or another that Python knows"
 
@@ -61,11 +61,18 @@ def read_rows(path: Path, *, encoding: str = "utf-8") -> list[Row]:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    """Write a CSV file atomically.
+    """Write a table of text atomically: Parquet if the file is called so, else CSV.
 
     Raises:
         StudyError: If the file cannot be written.
     """
+    if path.suffix == ".parquet":
+        cells = [[row.get(name, "") for name in columns] for row in rows]
+        found = {name: array([c[i] for c in cells], string()) for i, name in enumerate(columns)}
+        buffer = BytesIO()
+        parquet.write_table(table(found), buffer)
+        write_bytes(path, buffer.getvalue())
+        return
     text = StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
