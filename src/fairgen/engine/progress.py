@@ -67,7 +67,11 @@ def progress_bar(what: str, total: int, done: int = 0) -> Iterator[Callable[[int
     first = os.environ.get("RANK", "0") == "0"
     shown = first and sys.stderr.isatty()
     with Progress(
-        *columns, console=Console(stderr=True), disable=not shown, speed_estimate_period=SPAN
+        *columns,
+        console=Console(stderr=True),
+        disable=not shown,
+        speed_estimate_period=SPAN,
+        get_time=time.monotonic,  # the clock of the lines below
     ) as progress:
         number = progress.add_task(what, total=total, completed=done, note="")
         began = told = time.monotonic()
