@@ -62,6 +62,15 @@ def test_a_terminal_shows_rate_times_and_note_and_the_log_stays_empty(clock, cap
     assert caplog.messages == []
 
 
+def test_a_narrow_terminal_breaks_the_note_and_nothing_else(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    work(clock, 40.0, ("loss 0.3391 = denoising 0.321 + diversity 0.0181  rate 9.9e-06  end",) * 4)
+    for text in ("train sd", "4/10", "0.025/s", "0:02:40", "0:04:00", "0.3391", "9.9e-06", "end"):
+        assert text in sys.stderr.getvalue()
+
+
 @pytest.mark.parametrize("terminal", [io.StringIO, Terminal])
 def test_of_several_processes_only_the_first_tells(terminal, clock, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
