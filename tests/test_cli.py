@@ -1,4 +1,5 @@
 import json
+import logging
 import re
 import shutil
 import sys
@@ -111,6 +112,12 @@ def test_a_table_is_imported_and_importing_again_does_nothing(table, tmp_path, c
     assert "12 images of 6 subjects" in out
     assert "prompts read: " in out
     assert run(capsys, *importing(table, tmp_path / "c"))[0] == 0
+
+
+def test_progress_is_logged_where_there_is_no_bar_though_nothing_else_is(tmp_path, capsys):
+    run(capsys, "show", tmp_path)
+    assert logging.getLogger("fairgen.engine.progress").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("fairgen.engine.train").isEnabledFor(logging.INFO)
 
 
 def test_settings_are_shown_with_every_default(tmp_path, capsys):

@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone
 from fairgen.engine.latents import pixels
+from fairgen.engine.progress import progress_bar
 from fairgen.engine.sampling import decode
 from fairgen.phantoms.skin_colour import lab_from_pixels
 
@@ -118,18 +119,20 @@ def train_autoencoder(
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=(0.9, 0.99))
     generator = torch.Generator().manual_seed(derive(seed, "autoencoder"))
     began, seen = time.monotonic(), torch.zeros(2)
-    for step in range(settings.steps):
-        optimizer.param_groups[0]["lr"] = _rate(settings, step)
-        batch = _batch(images, settings.batch_size, generator, mirror=mirror)
-        loss, parts = _loss(vae, batch, settings, generator, step=step, encoder=encoder)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        seen += parts
-        if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
-            _report(step + 1, settings, seen, time.monotonic() - began)
-            seen = torch.zeros(2)
+    with progress_bar("autoencoder", settings.steps) as advance:
+        for step in range(settings.steps):
+            optimizer.param_groups[0]["lr"] = _rate(settings, step)
+            batch = _batch(images, settings.batch_size, generator, mirror=mirror)
+            loss, parts = _loss(vae, batch, settings, generator, step=step, encoder=encoder)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            seen += parts
+            advance(1, "")
+            if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
+                _report(step + 1, settings, seen, time.monotonic() - began)
+                seen = torch.zeros(2)
     vae.requires_grad_(requires_grad=False).eval()
 
 

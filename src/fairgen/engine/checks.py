@@ -4,16 +4,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from accelerate.tracking import get_available_trackers
 
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.store import HIDDEN
+from fairgen.engine.tracker import PROJECT, RUN
 from fairgen.errors import CheckpointError, CohortError, MissingExtra, StudyError
 from fairgen.files.folder import CohortFolder
 
 WRITTEN = frozenset(
-    {"pipeline", "lora", "log.jsonl", "checkpoints", "grids", "fairgen", "wandb", "mlruns"}
+    {"pipeline", "lora", "log.jsonl", "checkpoints", "grids", RUN, PROJECT, "wandb", "mlruns"}
 )
-"""What a training leaves in its folder before it has finished; three are the trackers'."""
+"""What a training leaves in its folder before it has finished; the last are the trackers'."""
 
 
 def check_groups(folder: CohortFolder, settings: TrainSettings) -> None:
@@ -38,10 +40,10 @@ def check_machine(settings: TrainSettings) -> None:
         StudyError: If it lacks the device for the arithmetic.
         MissingExtra: If the tracker is not installed.
     """
-    if settings.tracker != "none" and find_spec(settings.tracker) is None:
+    if settings.tracker not in {"none", *map(str, get_available_trackers())}:
         raise MissingExtra(
             f"tracker: {settings.tracker} is not installed; expected `pip install "
-            f"{settings.tracker}`, or tracker=none"
+            f"'fairgen[{settings.tracker}]'`, or tracker=tensorboard or none"
         )
     if settings.optimizer == "adamw-8bit" and find_spec("bitsandbytes") is None:
         raise MissingExtra(

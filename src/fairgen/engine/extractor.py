@@ -109,7 +109,9 @@ class Extractor:
             images: Any number of colour or grey images; resized with antialiasing if need be.
         """
         parts = shared(
-            self._chunks(images), lambda c: self.network.embed(self._input(c)).cpu().numpy()
+            self._chunks(images),
+            lambda c: self.network.embed(self._input(c)).cpu().numpy(),
+            what="features",
         )
         return np.concatenate([np.empty((0, self.dimension), np.float32), *parts])
 
@@ -119,7 +121,7 @@ class Extractor:
 
         Processes share the work, as for ``features``.
         """
-        parts = shared(self._chunks(images), self._places)
+        parts = shared(self._chunks(images), self._places, what="recognise")
         return {
             head: tuple(levels[i] for part in parts for i in part[head])
             for head, levels in self.card.heads.items()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fairgen.diffusion.schedule import Latents, Schedule
 from fairgen.engine.backbone import Backbone
 from fairgen.engine.device import moved
 from fairgen.engine.latents import Encoding, LatentSource, encode, encode_once, pixels
+from fairgen.engine.progress import progress_bar
 from fairgen.engine.reward import RewardModel, load_reward
 from fairgen.engine.weights import vae_digest
 from fairgen.errors import StudyError
@@ -188,16 +190,18 @@ def _rewards(
     model.network.to(how.device)
     found = torch.zeros(images.shape)
     means = encode_once(backbone.vae, paths, how).means() if model.card.space == "latent" else None
-    for side, rows in enumerate(images):
-        for start in range(0, len(rows), BATCH):
+    with progress_bar("rewards", 2 * len(groups)) as advance:
+        for side, start in product(range(2), range(0, len(groups), BATCH)):
             part = slice(start, start + BATCH)
+            rows = images[side, part]
             if means is not None:
-                shown = means[rows[part]]
+                shown = means[rows]
             else:
-                own = [read_image(paths[i], size=how.size, channels=3) for i in rows[part]]
+                own = [read_image(paths[i], size=how.size, channels=3) for i in rows]
                 shown = pixels(np.stack(own))
             scores = model.score(shown.to(how.device), groups[part].to(how.device))
             found[side, part] = scores.cpu()
+            advance(len(rows), "")
     return found
 
 

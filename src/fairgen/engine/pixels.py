@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -39,7 +40,8 @@ def stack(
     if not records:
         raise CohortError(f"{folder.root}: no image to read")
     paths = [folder.path(r) for r in records]
-    return np.stack(shared(paths, lambda p: read_image(p, size=size, channels=channels)))
+    read = partial(read_image, size=size, channels=channels)
+    return np.stack(shared(paths, read, what="read images"))
 
 
 def records_digest(folder: CohortFolder, records: Sequence[Record]) -> str:

@@ -67,7 +67,8 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     )
     rows = _rows(train_part, method)
     config = backbone.scheduler.config
-    schedule = Schedule(backbone.scheduler.alphas_cumprod, config.prediction_type)
+    alphas = backbone.scheduler.alphas_cumprod.to(accelerator.device)
+    schedule = Schedule(alphas, config.prediction_type)
     draws = DrawPlan(
         seed=derive(seed, "train"),
         shape=cache.shape,

@@ -13,6 +13,8 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 
+from fairgen.engine.progress import progress_bar
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -35,9 +37,20 @@ def own_share(items: Sequence[T]) -> Sequence[T]:
     return items[state.process_index :: state.num_processes]
 
 
-def shared(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
-    """Return what ``work`` gives for each item, in order; each process works on its share."""
-    parts = gather_object([[work(item) for item in own_share(items)]])
+def shared(items: Sequence[T], work: Callable[[T], R], *, what: str) -> list[R]:
+    """Return what ``work`` gives for each item, in order; each process works on its share.
+
+    Args:
+        items: What to work on.
+        work: What is done with one.
+        what: The same in a word or two, for the progress bar.
+    """
+    own, found = own_share(items), []
+    with progress_bar(what, len(own)) as advance:
+        for item in own:
+            found.append(work(item))
+            advance(1, "")
+    parts = gather_object([found])
     return [parts[i % len(parts)][i // len(parts)] for i in range(len(items))]
 
 

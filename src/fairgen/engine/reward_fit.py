@@ -19,7 +19,7 @@ from fairgen.cohort.schema import SEPARATOR
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone, load_backbone
 from fairgen.engine.extractor import best_device
-from fairgen.engine.latents import Encoding, Images, encode_once, file_batches, pixels
+from fairgen.engine.latents import Encoding, encode_once, file_batches, pixels
 from fairgen.engine.pixels import batches, evaluation_steps, warm_cosine
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.reward_card import (
@@ -110,14 +110,8 @@ def read_inputs(
     paths = [files[digest] for digest in used]
     if source.eye is not None:
         eye = source.eye.to(device)
-        plain = _seen(eye, file_batches(paths, size=eye.side, batch=READ), mirror=False)
-        return Inputs(
-            rows,
-            plain,
-            _seen(eye, file_batches(paths, size=eye.side, batch=READ), mirror=True)
-            if flip
-            else None,
-        )
+        mirrored = _seen(eye, paths, mirror=True) if flip else None
+        return Inputs(rows, _seen(eye, paths, mirror=False), mirrored)
     if source.backbone is None:
         raise ValueError("a source without autoencoder and backbone; expected one of them")
     how = Encoding(recipe.shape[1] * source.backbone.reduction, flip, device, store)
@@ -126,11 +120,13 @@ def read_inputs(
 
 
 @torch.no_grad()
-def _seen(eye: Eye, images: Iterator[Images], *, mirror: bool) -> Float[Tensor, "n d"]:
+def _seen(eye: Eye, paths: Sequence[Path], *, mirror: bool) -> Float[Tensor, "n d"]:
     found = []
-    for batch in images:
-        values = pixels(batch).to(eye.mean.device)
-        found.append(eye(values.flip(-1) if mirror else values).cpu())
+    with progress_bar("features", len(paths)) as advance:
+        for batch in file_batches(paths, size=eye.side, batch=READ):
+            values = pixels(batch).to(eye.mean.device)
+            found.append(eye(values.flip(-1) if mirror else values).cpu())
+            advance(len(batch), "")
     return torch.cat(found)
 
 

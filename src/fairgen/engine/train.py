@@ -27,6 +27,7 @@ from fairgen.engine.probes import calibrated, condition_strength, probe_pairs
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.resume import resume, save
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.tracker import tracking
 from fairgen.engine.training import Training
 from fairgen.engine.trainlog import TrainLog
 from fairgen.errors import CheckpointError, Stopped
@@ -104,12 +105,13 @@ def train(  # noqa: PLR0913 - what a training is made of
         training = calibrated(training)
         with write_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            log = TrainLog(out / "log.jsonl", training, folder.cohort.schema.groups())
         start = resume(training, out / "checkpoints", str(recipe["key"]))
-        log.restore(start)
-        with terminations() as stop:
-            _run(training, log, out, str(recipe["key"]), start, stop)
-            _finish(training, folder, out, recipe, time.monotonic() - began)
+        with tracking(training, out, recipe) as known:
+            log = TrainLog(out / "log.jsonl", training, folder.cohort.schema.groups())
+            log.restore(start, reported=known)
+            with terminations() as stop:
+                _run(training, log, out, str(recipe["key"]), start, stop)
+                _finish(training, folder, out, recipe, time.monotonic() - began)
     if stop.asked:
         raise _stopped(out, settings.steps)
     return out

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fairgen.cohort.schema import Group
 from fairgen.engine.loop import StepReport
+from fairgen.engine.tracker import tell
 from fairgen.engine.training import Training
 from fairgen.files.atomic import write_text
 
@@ -35,9 +36,8 @@ class TrainLog:
         self._expected = torch.zeros(len(groups), dtype=torch.float64)
         self._since = time.monotonic()
         self._timed = 0
+        self._reported = 0
         self.note = ""
-        if training.settings.tracker != "none":
-            training.accelerator.init_trackers("fairgen")
 
     def add(self, report: StepReport) -> None:
         """Take up one step's report."""
@@ -82,7 +82,7 @@ class TrainLog:
             line["hardness"] = self._by_group(hard)
         if told := _under("preference.", values):
             line["preference"] = told
-        self.note = f"loss {line['loss']:.4f}  {speed:.0f} images/s"
+        self.note = _note(line)
         self._write(line)
         self._sums, self._steps, self._timed = {}, 0, 0
         self._draws = torch.zeros_like(self._draws)
@@ -96,13 +96,16 @@ class TrainLog:
         if self._training.accelerator.is_main_process:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        flat = {"loss": line["loss"], "lr": line["lr"], "grad_norm": line["grad_norm"]}
-        flat |= {f"parts/{k}": v for k, v in line["parts"].items()}
-        flat |= {f"preference/{k}": v for k, v in line.get("preference", {}).items()}
-        self._training.accelerator.log(flat, step=line["step"])
+        if line["step"] > self._reported:
+            tell(self._training.accelerator, line)
 
-    def restore(self, step: int) -> None:
-        """Drop the lines written after the checkpoint of ``step``, and those that are damaged."""
+    def restore(self, step: int, *, reported: bool = False) -> None:
+        """Drop the lines written after the checkpoint of ``step``, and those that are damaged.
+
+        Args:
+            step: Steps done.
+            reported: Whether the tracker has the lines; it then gets none of those steps again.
+        """
         if not (self._path.is_file() and self._training.accelerator.is_main_process):
             return
         lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
@@ -111,7 +114,18 @@ class TrainLog:
         for number, text in enumerate(whole, start=1):
             if steps[text] is None:
                 logger.warning("%s: line %d is damaged; dropped", self._path, number)
+        if reported:
+            self._reported = max((s for s in steps.values() if s is not None), default=0)
         write_text(self._path, "".join(t for t in whole if (steps[t] or inf) <= step))
+
+
+def _note(line: Mapping[str, Any]) -> str:
+    """Return the figures of a line in short."""
+    parts = " + ".join(f"{name} {value:.3g}" for name, value in line["parts"].items())
+    return (
+        f"loss {line['loss']:.4f} = {parts}  rate {line['lr']:.2e}  "
+        f"gradient {line['grad_norm']:.3g}  {line['images_per_second']:.3g} images/s"
+    )
 
 
 def _under(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
