@@ -18,6 +18,7 @@ from fairgen.diffusion.draw import Draw
 from fairgen.diffusion.schedule import Latents
 from fairgen.engine.device import moved
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.sharding import whole
 from fairgen.engine.training import Training, pair_batch, predict, safeguarded
 from fairgen.objectives.denoising import denoising_error, min_snr_weight
 from fairgen.objectives.gradient_norm import last_layer_norm, tally_norms
@@ -83,7 +84,9 @@ def _optimise(training: Training, step: int) -> StepReport:
             seen, parts = _learn_images(training, part, step, first)
             parts = _sum(parts, _learn_pairs(training, step, first))
             if accelerator.sync_gradients:
-                norm = accelerator.clip_grad_norm_(training.parameters, settings.max_grad_norm)
+                norm = whole(
+                    accelerator.clip_grad_norm_(training.parameters, settings.max_grad_norm)
+                )
             training.optimizer.step()
             training.optimizer.zero_grad()
         tallies += _norms(training, part, seen)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, parse_flag_from_env
 from jaxtyping import Int
 from torch import Tensor
 
@@ -24,7 +25,9 @@ from fairgen.engine.backbone import Backbone, load_backbone, tokenize
 from fairgen.engine.latents import Encoding, embedded, encode
 from fairgen.engine.lora import add_adapters
 from fairgen.engine.pairs import Feedback, PairBank, load_pairs
+from fairgen.engine.processes import this_process
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.sharding import is_sharded
 from fairgen.engine.store import Crew, store_folder
 from fairgen.engine.training import Captions, Rows, Training
 from fairgen.files.folder import CohortFolder
@@ -60,8 +63,12 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     if bank is not None:
         bank = replace(bank, reference=_reference(backbone, bank.settings, settings, how))
     tap = None if method.awareness is None else Tap(backbone.unet)
-    parameters = [p for _, p in trained_parameters(models)]
-    prepared = accelerator.prepare(*models.values(), _optimizer(parameters, settings))
+    optimizer = _optimizer([p for _, p in trained_parameters(models)], settings)
+    *networks, optimizer = accelerator.prepare(*models.values(), optimizer)
+    models = dict(zip(models, networks, strict=True))
+    if is_sharded(accelerator):
+        models["unet"].set_reshard_after_forward(True)  # else passes without gradient leave it whole
+    parameters = [p for _, p in trained_parameters(models)]  # shards are other tensors
     ema = averaging(
         parameters, on=settings.ema, decay=settings.ema_decay, device=accelerator.device
     )
@@ -81,8 +88,8 @@ def prepare(  # noqa: PLR0913 - what a training is made of
         settings=settings,
         accelerator=accelerator,
         backbone=backbone,
-        models=dict(zip(models, prepared, strict=False)),
-        optimizer=prepared[-1],
+        models=models,
+        optimizer=optimizer,
         ema=ema,
         schedule=schedule,
         draws=draws,
@@ -96,7 +103,11 @@ def prepare(  # noqa: PLR0913 - what a training is made of
 
 
 def _accelerator(settings: TrainSettings, out: Path) -> Accelerator:
+    processes = this_process()
     AcceleratorState._reset_state()  # an earlier training's arithmetic; processes stay joined
+    if parse_flag_from_env("ACCELERATE_USE_FSDP") and processes.backend is not None:
+        # accelerate shards only what it takes for several GPUs, though CPUs can, and only once
+        processes.distributed_type = DistributedType.MULTI_GPU
     return Accelerator(
         gradient_accumulation_steps=settings.accumulation,
         mixed_precision=settings.mixed_precision,

@@ -27,6 +27,7 @@ from fairgen.engine.probes import calibrated, condition_strength, probe_pairs
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.resume import resume, save
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.sharding import is_sharded, whole_backbone
 from fairgen.engine.training import Training
 from fairgen.engine.trainlog import TrainLog
 from fairgen.errors import CheckpointError, Stopped
@@ -176,7 +177,7 @@ def _run(training: Training, log: TrainLog, out: Path, key: str, start: int, sto
                     log.flush(done, _probe(training) if probed else {})
             if _due(done, settings.grid_every) or last:
                 draw_grid(training, out, done)
-            if saves and accelerator.is_main_process:
+            if saves:
                 save(training, out / "checkpoints", key, done)
             advance(1, log.note)
             if stops:
@@ -218,25 +219,26 @@ def _due(done: int, every: int) -> bool:
 def draw_grid(training: Training, out: Path, step: int) -> None:
     """Write ``out/grids/step-*.png``: a row of images for each group, with averaged weights."""
     settings, accelerator = training.settings, training.accelerator
-    if settings.grid_columns == 0 or not accelerator.is_main_process:
+    if settings.grid_columns == 0:
         return
-    with _averaged(training):
-        write_grid(
-            out / "grids" / f"step-{step:06d}.png",
-            training.backbone,
-            training.captions.prompts,
-            columns=settings.grid_columns,
-            guidance=settings.grid_guidance,
-        )
+    with _averaged(training) as backbone:
+        if accelerator.is_main_process:
+            write_grid(
+                out / "grids" / f"step-{step:06d}.png",
+                backbone,
+                training.captions.prompts,
+                columns=settings.grid_columns,
+                guidance=settings.grid_guidance,
+            )
 
 
 @contextmanager
-def _averaged(training: Training) -> Iterator[None]:
-    """Put the averaged weights in place for as long as the block lasts."""
+def _averaged(training: Training) -> Iterator[Backbone]:
+    """Put the averaged weights in place for as long as the block lasts; yield the whole model."""
     training.ema.store(training.parameters)
     training.ema.copy_to(training.parameters)
     try:
-        yield
+        yield whole_backbone(training.backbone, training.accelerator)
     finally:
         training.ema.restore(training.parameters)
 
@@ -247,11 +249,14 @@ def _finish(
     """Write the pipeline with averaged weights, then the manifest that says it is whole."""
     accelerator = training.accelerator
     accelerator.wait_for_everyone()
+    training.ema.copy_to(training.parameters)
+    backbone = whole_backbone(training.backbone, accelerator)
     if accelerator.is_main_process:
-        training.ema.copy_to(training.parameters)
-        write_weights(training.backbone, training.settings, out)
+        write_weights(backbone, training.settings, out)
         manifest = {
             **recipe,
+            "processes": accelerator.num_processes,
+            "sharded": is_sharded(accelerator),
             "global_batch": training.global_batch,
             "draws": training.global_batch * training.settings.steps,
             "error_weight": None if training.bank is None else training.bank.error_weight,
