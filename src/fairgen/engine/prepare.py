@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType, parse_flag_from_env
+from accelerate.utils import DistributedType, GradientAccumulationPlugin, parse_flag_from_env
 from jaxtyping import Int
 from torch import Tensor
 
@@ -27,7 +27,7 @@ from fairgen.engine.lora import add_adapters
 from fairgen.engine.pairs import Feedback, PairBank, load_pairs
 from fairgen.engine.processes import this_process
 from fairgen.engine.settings import TrainSettings
-from fairgen.engine.sharding import is_sharded
+from fairgen.engine.sharding import is_deepspeed, is_sharded
 from fairgen.engine.store import Crew, store_folder
 from fairgen.engine.training import Captions, Rows, Training
 from fairgen.files.folder import CohortFolder
@@ -67,7 +67,9 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     *networks, optimizer = accelerator.prepare(*models.values(), optimizer)
     models = dict(zip(models, networks, strict=True))
     if is_sharded(accelerator):
-        models["unet"].set_reshard_after_forward(True)  # else passes without gradient leave it whole
+        models["unet"].set_reshard_after_forward(
+            True
+        )  # else passes without gradient leave it whole
     parameters = [p for _, p in trained_parameters(models)]  # shards are other tensors
     ema = averaging(
         parameters, on=settings.ema, decay=settings.ema_decay, device=accelerator.device
@@ -108,12 +110,19 @@ def _accelerator(settings: TrainSettings, out: Path) -> Accelerator:
     if parse_flag_from_env("ACCELERATE_USE_FSDP") and processes.backend is not None:
         # accelerate shards only what it takes for several GPUs, though CPUs can, and only once
         processes.distributed_type = DistributedType.MULTI_GPU
-    return Accelerator(
-        gradient_accumulation_steps=settings.accumulation,
+    accelerator = Accelerator(
+        gradient_accumulation_plugin=GradientAccumulationPlugin(settings.accumulation),
         mixed_precision=settings.mixed_precision,
         log_with=None if settings.tracker == "none" else settings.tracker,
         project_dir=str(out),
     )
+    if is_deepspeed(accelerator):
+        accelerator.state.deepspeed_plugin.deepspeed_config |= {
+            "train_micro_batch_size_per_gpu": settings.batch_size,
+            "gradient_accumulation_steps": settings.accumulation,
+            "gradient_clipping": settings.max_grad_norm,
+        }
+    return accelerator
 
 
 def _encoding(

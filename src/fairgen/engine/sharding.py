@@ -1,4 +1,4 @@
-"""Weights that lie in shards over processes, as FSDP leaves them: put together, and dealt out.
+"""State that lies in shards over processes: whether it does, put together, and dealt out.
 
 A checkpoint and a pipeline hold whole tensors, so that any number of processes can take them up.
 """
@@ -19,6 +19,11 @@ from fairgen.engine.backbone import Backbone
 def is_sharded(accelerator: Accelerator) -> bool:
     """Return whether each process holds only its shard of the weights."""
     return bool(accelerator.distributed_type == DistributedType.FSDP)
+
+
+def is_deepspeed(accelerator: Accelerator) -> bool:
+    """Return whether DeepSpeed steps; the optimizer's state then is its own, in parts."""
+    return bool(accelerator.distributed_type == DistributedType.DEEPSPEED)
 
 
 def whole(tensor: Tensor) -> Tensor:

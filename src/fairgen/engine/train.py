@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ import torch
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone, save_pipeline
 from fairgen.engine.checkpoint import tensor_errors
-from fairgen.engine.checks import check_groups, check_machine, check_resumable
+from fairgen.engine.checks import (
+    check_groups,
+    check_machine,
+    check_resumable,
+    check_sharding,
+)
 from fairgen.engine.grid import write_grid
 from fairgen.engine.interrupt import Stop, terminations
 from fairgen.engine.loop import StepReport, training_steps
@@ -27,7 +32,7 @@ from fairgen.engine.probes import calibrated, condition_strength, probe_pairs
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.resume import resume, save
 from fairgen.engine.settings import TrainSettings
-from fairgen.engine.sharding import is_sharded, whole_backbone
+from fairgen.engine.sharding import is_deepspeed, is_sharded, whole_backbone
 from fairgen.engine.training import Training
 from fairgen.engine.trainlog import TrainLog
 from fairgen.errors import CheckpointError, Stopped
@@ -57,6 +62,7 @@ def train(  # noqa: PLR0913 - what a training is made of
     under ``accelerate launch`` on any number of processes. Once the steps have begun, SIGTERM is
     heard: after the step in hand (with several processes, at the next multiple of ten) a checkpoint
     is saved, whatever ``checkpoint_every`` is; after the last step the training finishes first.
+    Under DeepSpeed, of which no checkpoint is kept, SIGTERM ends the processes at once.
 
     Args:
         folder: A split cohort; only its training images are read.
@@ -83,6 +89,7 @@ def train(  # noqa: PLR0913 - what a training is made of
     base, out = str(base), Path(out)
     check_machine(settings)
     method = check_feedback(method, feedback)
+    check_sharding(settings, method)
     recipe = describe_training(
         folder, method=method, base=base, settings=settings, feedback=feedback, seed=seed
     )
@@ -108,7 +115,8 @@ def train(  # noqa: PLR0913 - what a training is made of
             log = TrainLog(out / "log.jsonl", training, folder.cohort.schema.groups())
         start = resume(training, out / "checkpoints", str(recipe["key"]))
         log.restore(start)
-        with terminations() as stop:
+        savable = not is_deepspeed(training.accelerator)
+        with terminations() if savable else nullcontext(Stop()) as stop:
             _run(training, log, out, str(recipe["key"]), start, stop)
             _finish(training, folder, out, recipe, time.monotonic() - began)
     if stop.asked:
