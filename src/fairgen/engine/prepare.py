@@ -67,9 +67,8 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     *networks, optimizer = accelerator.prepare(*models.values(), optimizer)
     models = dict(zip(models, networks, strict=True))
     if is_sharded(accelerator):
-        models["unet"].set_reshard_after_forward(
-            True
-        )  # else passes without gradient leave it whole
+        # else what is not in a block stays whole, and stale, after a pass without gradient
+        models["unet"].set_reshard_after_forward(True)
     parameters = [p for _, p in trained_parameters(models)]  # shards are other tensors
     ema = averaging(
         parameters, on=settings.ema, decay=settings.ema_decay, device=accelerator.device
@@ -108,7 +107,7 @@ def _accelerator(settings: TrainSettings, out: Path) -> Accelerator:
     processes = this_process()
     AcceleratorState._reset_state()  # an earlier training's arithmetic; processes stay joined
     if parse_flag_from_env("ACCELERATE_USE_FSDP") and processes.backend is not None:
-        # accelerate shards only what it takes for several GPUs, though CPUs can, and only once
+        # accelerate shards only what it takes for several GPUs, though CPUs can
         processes.distributed_type = DistributedType.MULTI_GPU
     accelerator = Accelerator(
         gradient_accumulation_plugin=GradientAccumulationPlugin(settings.accumulation),

@@ -58,7 +58,10 @@ def fill(target: Tensor, value: Tensor) -> None:
 
 
 def whole_backbone(backbone: Backbone, accelerator: Accelerator) -> Backbone:
-    """Return a model whose U-Net is not in shards; each process must ask, the main one gets it."""
+    """Return a model whose U-Net is whole, on the host if it was in shards.
+
+    Each process must ask; only the main one gets it.
+    """
     if not is_sharded(accelerator):
         return backbone
     weights = gathered(backbone.unet.state_dict(), keep=accelerator.is_main_process)
@@ -67,4 +70,4 @@ def whole_backbone(backbone: Backbone, accelerator: Accelerator) -> Backbone:
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(backbone.unet.config)
     unet.load_state_dict(weights, assign=True)
-    return replace(backbone, unet=unet.to(accelerator.device).eval())
+    return replace(backbone, unet=unet.eval())

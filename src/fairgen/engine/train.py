@@ -227,10 +227,12 @@ def _due(done: int, every: int) -> bool:
 def draw_grid(training: Training, out: Path, step: int) -> None:
     """Write ``out/grids/step-*.png``: a row of images for each group, with averaged weights."""
     settings, accelerator = training.settings, training.accelerator
-    if settings.grid_columns == 0:
+    draws = accelerator.is_main_process
+    if settings.grid_columns == 0 or not (draws or is_sharded(accelerator)):
         return
     with _averaged(training) as backbone:
-        if accelerator.is_main_process:
+        if draws:
+            backbone.unet.to(accelerator.device)
             write_grid(
                 out / "grids" / f"step-{step:06d}.png",
                 backbone,
