@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from accelerate import Accelerator
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from fairgen.diffusion.draw import Draw
 from fairgen.diffusion.schedule import Latents
 from fairgen.engine.device import moved
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.sharding import is_deepspeed, whole
 from fairgen.engine.training import Training, pair_batch, predict, safeguarded
 from fairgen.objectives.denoising import denoising_error, min_snr_weight
 from fairgen.objectives.gradient_norm import last_layer_norm, tally_norms
@@ -83,7 +85,7 @@ def _optimise(training: Training, step: int) -> StepReport:
             seen, parts = _learn_images(training, part, step, first)
             parts = _sum(parts, _learn_pairs(training, step, first))
             if accelerator.sync_gradients:
-                norm = accelerator.clip_grad_norm_(training.parameters, settings.max_grad_norm)
+                norm = _clip(training)
             training.optimizer.step()
             training.optimizer.zero_grad()
         tallies += _norms(training, part, seen)
@@ -106,6 +108,13 @@ def _optimise(training: Training, step: int) -> StepReport:
     )
 
 
+def _clip(training: Training) -> Float[Tensor, ""]:
+    """Clip the gradient and return the norm that it had; DeepSpeed has done so, and tells it."""
+    accelerator, most = training.accelerator, training.settings.max_grad_norm
+    norm = accelerator.clip_grad_norm_(training.parameters, most)
+    return whole(torch.as_tensor(norm, device=accelerator.device))
+
+
 def _learn_images(
     training: Training, draw: Draw, step: int, place: int
 ) -> tuple[Step, dict[str, Tensor]]:
@@ -116,8 +125,16 @@ def _learn_images(
                 stack.enter_context(training.accelerator.no_sync(model))
         seen = _forward(training, draw, step, place)
         total, means = training.method.objective(seen)
-        training.accelerator.backward(total)
+        _backward(training.accelerator, total, follows=training.bank is not None)
     return seen, {"total": total.detach(), **means}
+
+
+def _backward(accelerator: Accelerator, total: Float[Tensor, ""], *, follows: bool) -> None:
+    """Add a gradient. DeepSpeed steps within a backward pass, unless told that another follows."""
+    if follows and is_deepspeed(accelerator):
+        accelerator.deepspeed_engine_wrapped.backward(total, sync_gradients=False)
+    else:
+        accelerator.backward(total)
 
 
 def _learn_pairs(training: Training, step: int, place: int) -> dict[str, Tensor]:

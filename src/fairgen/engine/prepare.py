@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, GradientAccumulationPlugin, parse_flag_from_env
 from jaxtyping import Int
 from torch import Tensor
 
@@ -24,7 +25,9 @@ from fairgen.engine.backbone import Backbone, load_backbone, tokenize
 from fairgen.engine.latents import Encoding, embedded, encode
 from fairgen.engine.lora import add_adapters
 from fairgen.engine.pairs import Feedback, PairBank, load_pairs
+from fairgen.engine.processes import this_process
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.sharding import is_deepspeed, is_sharded
 from fairgen.engine.store import Crew, store_folder
 from fairgen.engine.training import Captions, Rows, Training
 from fairgen.files.folder import CohortFolder
@@ -60,8 +63,13 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     if bank is not None:
         bank = replace(bank, reference=_reference(backbone, bank.settings, settings, how))
     tap = None if method.awareness is None else Tap(backbone.unet)
-    parameters = [p for _, p in trained_parameters(models)]
-    prepared = accelerator.prepare(*models.values(), _optimizer(parameters, settings))
+    optimizer = _optimizer([p for _, p in trained_parameters(models)], settings)
+    *networks, optimizer = accelerator.prepare(*models.values(), optimizer)
+    models = dict(zip(models, networks, strict=True))
+    if is_sharded(accelerator):
+        # else what is not in a block stays whole, and stale, after a pass without gradient
+        models["unet"].set_reshard_after_forward(True)
+    parameters = [p for _, p in trained_parameters(models)]  # shards are other tensors
     ema = averaging(
         parameters, on=settings.ema, decay=settings.ema_decay, device=accelerator.device
     )
@@ -82,8 +90,8 @@ def prepare(  # noqa: PLR0913 - what a training is made of
         settings=settings,
         accelerator=accelerator,
         backbone=backbone,
-        models=dict(zip(models, prepared, strict=False)),
-        optimizer=prepared[-1],
+        models=models,
+        optimizer=optimizer,
         ema=ema,
         schedule=schedule,
         draws=draws,
@@ -97,13 +105,24 @@ def prepare(  # noqa: PLR0913 - what a training is made of
 
 
 def _accelerator(settings: TrainSettings, out: Path) -> Accelerator:
+    processes = this_process()
     AcceleratorState._reset_state()  # an earlier training's arithmetic; processes stay joined
-    return Accelerator(
-        gradient_accumulation_steps=settings.accumulation,
+    if parse_flag_from_env("ACCELERATE_USE_FSDP") and processes.backend is not None:
+        # accelerate shards only what it takes for several GPUs, though CPUs can
+        processes.distributed_type = DistributedType.MULTI_GPU
+    accelerator = Accelerator(
+        gradient_accumulation_plugin=GradientAccumulationPlugin(settings.accumulation),
         mixed_precision=settings.mixed_precision,
         log_with=None if settings.tracker == "none" else settings.tracker,
         project_dir=str(out),
     )
+    if is_deepspeed(accelerator):
+        accelerator.state.deepspeed_plugin.deepspeed_config |= {
+            "train_micro_batch_size_per_gpu": settings.batch_size,
+            "gradient_accumulation_steps": settings.accumulation,
+            "gradient_clipping": settings.max_grad_norm,
+        }
+    return accelerator
 
 
 def _encoding(

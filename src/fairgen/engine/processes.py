@@ -26,7 +26,10 @@ def this_process() -> PartialState:
     By itself, accelerate joins no processes that lack a GPU.
     """
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
-    state = PartialState(cpu=cpu)
+    if cpu and parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        state = PartialState(backend="gloo")  # told of a CPU, it would leave DeepSpeed out
+    else:
+        state = PartialState(cpu=cpu)
     atexit.register(state.destroy_process_group)  # gloo may abort if it lives on past the end
     return state
 

@@ -18,6 +18,7 @@ from fairgen.engine.checkpoint import (
     shape_misfit,
 )
 from fairgen.engine.prepare import trained_parameters
+from fairgen.engine.sharding import fill, gathered
 from fairgen.engine.training import Training
 from fairgen.errors import CheckpointError
 
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def save(training: Training, folder: Path, key: str, step: int) -> None:
-    """Write the checkpoint of a step.
+    """Write the checkpoint of a step; every process calls, the main one writes.
 
     The learning rate and all draws follow from the step, so neither a schedule, nor a place in the
     data, nor the state of a generator is among what is kept.
@@ -34,7 +35,7 @@ def save(training: Training, folder: Path, key: str, step: int) -> None:
         StudyError: If it cannot be written; those before it stay.
     """
     averaged = {str(i): p for i, p in enumerate(training.ema.shadow_params)}
-    scaler = training.accelerator.scaler
+    scaler, writes = training.accelerator.scaler, training.accelerator.is_main_process
     values: Mapping[str, Any] = {
         "ema_steps": training.ema.optimization_step,
         "scaler": scaler.state_dict() if scaler is not None else None,
@@ -45,8 +46,10 @@ def save(training: Training, folder: Path, key: str, step: int) -> None:
         "ema": averaged,
         "adaptive": training.adaptive.tensors(),
     }
-    checkpoint = Checkpoint(step, key, tensors, values)
-    save_checkpoint(folder, checkpoint, keep=training.settings.checkpoints_limit)
+    held = {name: gathered(own, keep=writes) for name, own in tensors.items()}
+    if writes:
+        checkpoint = Checkpoint(step, key, held, values)
+        save_checkpoint(folder, checkpoint, keep=training.settings.checkpoints_limit)
 
 
 def _named(training: Training) -> Iterator[tuple[str, torch.nn.Parameter]]:
@@ -102,7 +105,7 @@ def _restore(training: Training, checkpoint: Checkpoint) -> None:
     logger.info("resuming at step %d", checkpoint.step)
     found = checkpoint.tensors
     for name, parameter in _named(training):
-        parameter.copy_(found["model"][name])
+        fill(parameter, found["model"][name])
     training.adaptive.restore({k: v.clone() for k, v in found["adaptive"].items()})
     state, parameters = training.optimizer.state_dict(), training.parameters
     state["state"] = {
@@ -111,7 +114,7 @@ def _restore(training: Training, checkpoint: Checkpoint) -> None:
     }
     training.optimizer.load_state_dict(state)
     for i, shadow in enumerate(training.ema.shadow_params):
-        shadow.copy_(found["ema"][str(i)])
+        fill(shadow, found["ema"][str(i)])
     training.ema.optimization_step = checkpoint.values["ema_steps"]
     scaler, scales = training.accelerator.scaler, checkpoint.values.get("scaler")
     if scaler is not None and scales:
@@ -122,4 +125,6 @@ def _laid_out(value: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tenso
     """Return a copy of a moment, laid out in memory as its weight: the fused step relies on it."""
     if value.shape != parameter.shape:
         return value.clone()
-    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    moment = torch.empty_like(parameter, dtype=value.dtype)
+    fill(moment, value)
+    return moment

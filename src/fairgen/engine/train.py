@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ import torch
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone, save_pipeline
 from fairgen.engine.checkpoint import tensor_errors
-from fairgen.engine.checks import check_groups, check_machine, check_resumable
+from fairgen.engine.checks import (
+    check_groups,
+    check_machine,
+    check_resumable,
+    check_sharding,
+)
 from fairgen.engine.grid import write_grid
 from fairgen.engine.interrupt import Stop, terminations
 from fairgen.engine.loop import StepReport, training_steps
@@ -27,6 +32,7 @@ from fairgen.engine.probes import calibrated, condition_strength, probe_pairs
 from fairgen.engine.progress import progress_bar
 from fairgen.engine.resume import resume, save
 from fairgen.engine.settings import TrainSettings
+from fairgen.engine.sharding import is_deepspeed, is_sharded, whole_backbone
 from fairgen.engine.tracker import tracking
 from fairgen.engine.training import Training
 from fairgen.engine.trainlog import TrainLog
@@ -57,6 +63,7 @@ def train(  # noqa: PLR0913 - what a training is made of
     under ``accelerate launch`` on any number of processes. Once the steps have begun, SIGTERM is
     heard: after the step in hand (with several processes, at the next multiple of ten) a checkpoint
     is saved, whatever ``checkpoint_every`` is; after the last step the training finishes first.
+    Under DeepSpeed, of which no checkpoint is kept, SIGTERM ends the processes at once.
 
     Args:
         folder: A split cohort; only its training images are read.
@@ -83,6 +90,7 @@ def train(  # noqa: PLR0913 - what a training is made of
     base, out = str(base), Path(out)
     check_machine(settings)
     method = check_feedback(method, feedback)
+    check_sharding(settings, method)
     recipe = describe_training(
         folder, method=method, base=base, settings=settings, feedback=feedback, seed=seed
     )
@@ -106,10 +114,11 @@ def train(  # noqa: PLR0913 - what a training is made of
         with write_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         start = resume(training, out / "checkpoints", str(recipe["key"]))
+        savable = not is_deepspeed(training.accelerator)
         with tracking(training, out, recipe) as known:
             log = TrainLog(out / "log.jsonl", training, folder.cohort.schema.groups())
             log.restore(start, reported=known)
-            with terminations() as stop:
+            with terminations() if savable else nullcontext(Stop()) as stop:
                 _run(training, log, out, str(recipe["key"]), start, stop)
                 _finish(training, folder, out, recipe, time.monotonic() - began)
     if stop.asked:
@@ -178,7 +187,7 @@ def _run(training: Training, log: TrainLog, out: Path, key: str, start: int, sto
                     log.flush(done, _probe(training) if probed else {})
             if _due(done, settings.grid_every) or last:
                 draw_grid(training, out, done)
-            if saves and accelerator.is_main_process:
+            if saves:
                 save(training, out / "checkpoints", key, done)
             advance(1, log.note)
             if stops:
@@ -220,25 +229,28 @@ def _due(done: int, every: int) -> bool:
 def draw_grid(training: Training, out: Path, step: int) -> None:
     """Write ``out/grids/step-*.png``: a row of images for each group, with averaged weights."""
     settings, accelerator = training.settings, training.accelerator
-    if settings.grid_columns == 0 or not accelerator.is_main_process:
+    draws = accelerator.is_main_process
+    if settings.grid_columns == 0 or not (draws or is_sharded(accelerator)):
         return
-    with _averaged(training):
-        write_grid(
-            out / "grids" / f"step-{step:06d}.png",
-            training.backbone,
-            training.captions.prompts,
-            columns=settings.grid_columns,
-            guidance=settings.grid_guidance,
-        )
+    with _averaged(training) as backbone:
+        if draws:
+            backbone.unet.to(accelerator.device)
+            write_grid(
+                out / "grids" / f"step-{step:06d}.png",
+                backbone,
+                training.captions.prompts,
+                columns=settings.grid_columns,
+                guidance=settings.grid_guidance,
+            )
 
 
 @contextmanager
-def _averaged(training: Training) -> Iterator[None]:
-    """Put the averaged weights in place for as long as the block lasts."""
+def _averaged(training: Training) -> Iterator[Backbone]:
+    """Put the averaged weights in place for as long as the block lasts; yield the whole model."""
     training.ema.store(training.parameters)
     training.ema.copy_to(training.parameters)
     try:
-        yield
+        yield whole_backbone(training.backbone, training.accelerator)
     finally:
         training.ema.restore(training.parameters)
 
@@ -249,11 +261,14 @@ def _finish(
     """Write the pipeline with averaged weights, then the manifest that says it is whole."""
     accelerator = training.accelerator
     accelerator.wait_for_everyone()
+    training.ema.copy_to(training.parameters)
+    backbone = whole_backbone(training.backbone, accelerator)
     if accelerator.is_main_process:
-        training.ema.copy_to(training.parameters)
-        write_weights(training.backbone, training.settings, out)
+        write_weights(backbone, training.settings, out)
         manifest = {
             **recipe,
+            "processes": accelerator.num_processes,
+            "sharded": is_sharded(accelerator),
             "global_batch": training.global_batch,
             "draws": training.global_batch * training.settings.steps,
             "error_weight": None if training.bank is None else training.bank.error_weight,
