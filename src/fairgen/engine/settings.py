@@ -44,7 +44,8 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         checkpoint_every: Steps between checkpoints; zero for none.
         checkpoints_limit: Checkpoints kept.
         log_every: Steps between lines of the log.
-        probe_every: Steps between measurements of the condition's strength; zero for none.
+        probe_every: Steps between measurements of the condition's strength and of fixed pairs, the
+            last step measured too; zero for none.
         grid_every: Steps between sample grids; zero for one at the end.
         grid_columns: Images of each group in a grid; zero for no grid.
         grid_guidance: Guidance of the grid's images.
