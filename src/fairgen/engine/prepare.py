@@ -23,6 +23,7 @@ from fairgen.engine.average import averaging
 from fairgen.engine.backbone import Backbone, load_backbone, tokenize
 from fairgen.engine.latents import Encoding, embedded, encode
 from fairgen.engine.lora import add_adapters
+from fairgen.engine.optimizer import make_optimizer
 from fairgen.engine.pairs import Feedback, PairBank, load_pairs
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.store import Crew, store_folder
@@ -61,7 +62,7 @@ def prepare(  # noqa: PLR0913 - what a training is made of
         bank = replace(bank, reference=_reference(backbone, bank.settings, settings, how))
     tap = None if method.awareness is None else Tap(backbone.unet)
     parameters = [p for _, p in trained_parameters(models)]
-    prepared = accelerator.prepare(*models.values(), _optimizer(parameters, settings))
+    prepared = accelerator.prepare(*models.values(), make_optimizer(parameters, settings))
     ema = averaging(
         parameters, on=settings.ema, decay=settings.ema_decay, device=accelerator.device
     )
@@ -118,16 +119,6 @@ def _encoding(
             accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone
         ),
     )
-
-
-def _optimizer(parameters: list[torch.nn.Parameter], settings: TrainSettings) -> Any:  # noqa: ANN401
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimizer == "adamw-8bit":
-        from bitsandbytes.optim import AdamW8bit  # noqa: PLC0415 - few have it
-
-        return AdamW8bit(parameters, lr=rate, weight_decay=decay)
-    fused = settings.optimizer == "adamw"
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
 
 
 def _pairs(

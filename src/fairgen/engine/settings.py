@@ -31,7 +31,7 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         mixed_precision: Arithmetic of the U-Net; weights stay in fp32.
         gradient_checkpointing: Recompute activations to save memory.
         optimizer: ``adamw`` in PyTorch's fused form, the same in its plain form, or with its state
-            in eight bits (needs bitsandbytes and a GPU).
+            in eight bits (needs bitsandbytes; 0.50 works without a GPU too).
         channels_last: Lay the U-Net's convolutions out with the channels last.
         compile: Compile the U-Net (``torch.compile``): minutes at the start, fewer a step.
         cache_latents: Encode each image once; otherwise at every draw.
