@@ -1,6 +1,7 @@
 """What users expect of a fine-tuning: adapters, v-prediction, Min-SNR, noise offset, export."""
 
 import json
+import logging
 import shutil
 from importlib.util import find_spec
 
@@ -11,6 +12,8 @@ from safetensors.torch import load_file
 
 from fairgen.engine.export import export_pipeline
 from fairgen.engine.generate import open_generator
+from fairgen.engine.optimizer import expected_tensors
+from fairgen.engine.settings import TrainSettings
 from fairgen.engine.train import train
 from fairgen.errors import CheckpointError, MissingExtra, StudyError
 from fairgen.methods import METHODS
@@ -139,6 +142,32 @@ def test_without_averages_the_last_weights_are_saved_and_a_resume_finds_them(
     cut_short(lambda: run("cut", **change), after=3)
     assert same(saved, unet(run("cut", **change) / "pipeline"))
     assert not same(saved, unet(run("averaged", **{**change, "ema": True}) / "pipeline"))
+
+
+def test_moments_in_eight_bits_are_taken_up_to_the_last_bit(run, cut_short, caplog):
+    pytest.importorskip("bitsandbytes")
+    eight = {"optimizer": "adamw-8bit", "ema": False}
+    whole, name = run("whole", **eight), "checkpoints/step-000006/optimizer.safetensors"
+    moments = load_file(whole / name)
+    assert {v.dtype for k, v in moments.items() if "state" in k} == {torch.uint8, torch.float32}
+    cut_short(lambda: run("cut", **eight), after=4)
+    with caplog.at_level(logging.INFO, "fairgen"):
+        again = run("cut", **eight)
+    assert "resuming at step 4" in caplog.text
+    assert same(unet(whole / "pipeline"), unet(again / "pipeline"))
+    assert same(moments, load_file(again / name))
+    assert not same(unet(whole / "pipeline"), unet(run("usual", ema=False) / "pipeline"))
+
+
+def test_large_weights_have_a_scale_for_every_256_of_their_moments_in_eight_bits():
+    weights = [torch.nn.Parameter(torch.zeros(n)) for n in (4095, 4097)]
+    wanted = expected_tensors(weights, TrainSettings(optimizer="adamw-8bit"))
+    small, large = (
+        {k[2:]: len(v) for k, v in wanted.items() if k[0] == p and v.ndim} for p in "01"
+    )
+    assert small == {"state1": 4095, "state2": 4095}
+    scales = {"qmap1": 256, "qmap2": 256, "absmax1": 17, "absmax2": 17}
+    assert large == {"state1": 4097, "state2": 4097, **scales}
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is there")

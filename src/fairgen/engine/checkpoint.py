@@ -193,17 +193,3 @@ def shape_misfit(name: str, found: Tensors | None, wanted: Tensors) -> str:
             shapes = f"{tuple(value.shape)}; expected {tuple(wanted[key].shape)}"
             return f"'{name}': {key} has shape {shapes}"
     return ""
-
-
-def optimizer_tensors(state: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return an optimizer's state as flat, named tensors."""
-    return {f"{i}.{name}": v for i, part in state.items() for name, v in part.items()}
-
-
-def optimizer_state(tensors: Tensors) -> dict[int, dict[str, Tensor]]:
-    """Return flat, named tensors as an optimizer's state; they still lie in their file."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    return state

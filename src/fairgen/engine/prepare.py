@@ -24,6 +24,7 @@ from fairgen.engine.average import averaging
 from fairgen.engine.backbone import Backbone, load_backbone, tokenize
 from fairgen.engine.latents import Encoding, embedded, encode
 from fairgen.engine.lora import add_adapters
+from fairgen.engine.optimizer import make_optimizer
 from fairgen.engine.pairs import Feedback, PairBank, load_pairs
 from fairgen.engine.processes import this_process
 from fairgen.engine.settings import TrainSettings
@@ -63,7 +64,7 @@ def prepare(  # noqa: PLR0913 - what a training is made of
     if bank is not None:
         bank = replace(bank, reference=_reference(backbone, bank.settings, settings, how))
     tap = None if method.awareness is None else Tap(backbone.unet)
-    optimizer = _optimizer([p for _, p in trained_parameters(models)], settings)
+    optimizer = make_optimizer([p for _, p in trained_parameters(models)], settings)
     *networks, optimizer = accelerator.prepare(*models.values(), optimizer)
     models = dict(zip(models, networks, strict=True))
     if is_sharded(accelerator):
@@ -138,16 +139,6 @@ def _encoding(
             accelerator.process_index, accelerator.num_processes, accelerator.wait_for_everyone
         ),
     )
-
-
-def _optimizer(parameters: list[torch.nn.Parameter], settings: TrainSettings) -> Any:  # noqa: ANN401
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimizer == "adamw-8bit":
-        from bitsandbytes.optim import AdamW8bit  # noqa: PLC0415 - few have it
-
-        return AdamW8bit(parameters, lr=rate, weight_decay=decay)
-    fused = settings.optimizer == "adamw"
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
 
 
 def _pairs(

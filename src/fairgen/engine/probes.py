@@ -49,7 +49,7 @@ def condition_strength(
 
 @torch.no_grad()
 def pair_errors(training: Training, count: int) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Return the errors of winners and losers of fixed pairs, noise steps and noise.
+    """Return the network's errors on winners and losers of fixed pairs, noise steps and noise.
 
     Args:
         training: The training, with pairs.
@@ -60,7 +60,7 @@ def pair_errors(training: Training, count: int) -> tuple[Float[Tensor, " n"], Fl
         return torch.zeros(0), torch.zeros(0)
     draw = training.draws.draw_pairs(-1, count, len(bank), shared_noise=bank.settings.shared_noise)
     parts = [
-        pair_batch(training, draw.part(i, i + bank.settings.pairs)).errors
+        pair_batch(training, draw.part(i, i + bank.settings.pairs), compared=False).errors
         for i in range(0, count, bank.settings.pairs)
     ]
     return torch.cat([w for w, _ in parts]), torch.cat([e for _, e in parts])
@@ -81,18 +81,19 @@ def probe_pairs(training: Training) -> dict[str, float]:
 def calibrated(training: Training) -> Training:
     """Return the training with what must be measured on pairs before the first step.
 
-    That is Eq. 7's lambda, so that it gives the difference of errors unit spread, and the errors
-    that later ones are held against.
+    That is Eq. 7's lambda, unless it is given or not used, so that it gives the difference of
+    errors unit spread; and the errors that later ones are held against, if any are measured.
     """
     bank = training.bank
     if bank is None:
         return training
-    winner, loser = pair_errors(training, MEASURED)
-    given, spread = bank.settings.error_weight, (winner - loser).std().item()
-    winner, loser = pair_errors(training, PROBED)
-    own = replace(
-        bank,
-        error_weight=1 / max(spread, 1e-8) if given is None else given,
-        start=(winner.mean().item(), loser.mean().item()),
-    )
+    own = bank
+    if bank.settings.error_weight is not None:
+        own = replace(own, error_weight=bank.settings.error_weight)
+    elif bank.settings.variant == "fairgen":
+        winner, loser = pair_errors(training, MEASURED)
+        own = replace(own, error_weight=1 / max((winner - loser).std().item(), 1e-8))
+    if training.settings.probe_every:
+        winner, loser = pair_errors(training, PROBED)
+        own = replace(own, start=(winner.mean().item(), loser.mean().item()))
     return replace(training, bank=own)

@@ -12,10 +12,13 @@ from fairgen.engine.checkpoint import (
     Checkpoint,
     Tensors,
     load_checkpoint,
-    optimizer_state,
-    optimizer_tensors,
     save_checkpoint,
     shape_misfit,
+)
+from fairgen.engine.optimizer import (
+    expected_tensors,
+    optimizer_tensors,
+    restore_optimizer,
 )
 from fairgen.engine.prepare import trained_parameters
 from fairgen.engine.sharding import fill, gathered
@@ -41,7 +44,7 @@ def save(training: Training, folder: Path, key: str, step: int) -> None:
         "scaler": scaler.state_dict() if scaler is not None else None,
     }
     tensors: dict[str, Tensors] = {
-        "optimizer": optimizer_tensors(training.optimizer.state_dict()["state"]),  # takes longest
+        "optimizer": optimizer_tensors(training.optimizer),  # takes longest
         "model": dict(_named(training)),
         "ema": averaged,
         "adaptive": training.adaptive.tensors(),
@@ -86,15 +89,9 @@ def _misfit(training: Training, checkpoint: Checkpoint) -> str:
     wanted: dict[str, Tensors] = {
         "model": own,
         "ema": {str(i): p for i, p in enumerate(training.ema.shadow_params)},
-        "optimizer": moments,
+        "optimizer": expected_tensors([*own.values()], training.settings) if moments else {},
         "adaptive": {k: adaptive.get(k, v) for k, v in training.adaptive.tensors().items()},
     }
-    if any(name.endswith(".exp_avg") for name in moments):  # AdamW's; it has none before it steps
-        wanted["optimizer"] = {
-            f"{i}.{name}": torch.zeros(()) if name == "step" else p
-            for i, p in enumerate(own.values())
-            for name in ("exp_avg", "exp_avg_sq", "step")
-        }
     reasons = (shape_misfit(name, found.get(name), tensors) for name, tensors in wanted.items())
     return next(filter(None, reasons), "")
 
@@ -107,24 +104,10 @@ def _restore(training: Training, checkpoint: Checkpoint) -> None:
     for name, parameter in _named(training):
         fill(parameter, found["model"][name])
     training.adaptive.restore({k: v.clone() for k, v in found["adaptive"].items()})
-    state, parameters = training.optimizer.state_dict(), training.parameters
-    state["state"] = {
-        index: {name: _laid_out(value, parameters[index]) for name, value in own.items()}
-        for index, own in optimizer_state(found["optimizer"]).items()
-    }
-    training.optimizer.load_state_dict(state)
+    restore_optimizer(training.optimizer, found["optimizer"], training.parameters)
     for i, shadow in enumerate(training.ema.shadow_params):
         fill(shadow, found["ema"][str(i)])
     training.ema.optimization_step = checkpoint.values["ema_steps"]
     scaler, scales = training.accelerator.scaler, checkpoint.values.get("scaler")
     if scaler is not None and scales:
         scaler.load_state_dict(scales)
-
-
-def _laid_out(value: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
-    """Return a copy of a moment, laid out in memory as its weight: the fused step relies on it."""
-    if value.shape != parameter.shape:
-        return value.clone()
-    moment = torch.empty_like(parameter, dtype=value.dtype)
-    fill(moment, value)
-    return moment

@@ -31,7 +31,7 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         mixed_precision: Arithmetic of the U-Net; weights stay in fp32.
         gradient_checkpointing: Recompute activations to save memory.
         optimizer: ``adamw`` in PyTorch's fused form, the same in its plain form, or with its state
-            in eight bits (needs bitsandbytes and a GPU).
+            in eight bits (needs bitsandbytes; 0.50 works without a GPU too).
         channels_last: Lay the U-Net's convolutions out with the channels last.
         compile: Compile the U-Net (``torch.compile``): minutes at the start, fewer a step.
         cache_latents: Encode each image once; otherwise at every draw.
@@ -44,7 +44,8 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         checkpoint_every: Steps between checkpoints; zero for none.
         checkpoints_limit: Checkpoints kept.
         log_every: Steps between lines of the log.
-        probe_every: Steps between measurements of the condition's strength; zero for none.
+        probe_every: Steps between measurements of the condition's strength and of fixed pairs, the
+            last step measured too; zero for none.
         grid_every: Steps between sample grids; zero for one at the end.
         grid_columns: Images of each group in a grid; zero for no grid.
         grid_guidance: Guidance of the grid's images.

@@ -182,7 +182,7 @@ def _run(training: Training, log: TrainLog, out: Path, key: str, start: int, sto
                 settings.checkpoint_every > 0 and (last or _due(done, settings.checkpoint_every))
             )
             if last or saves or _due(done, settings.log_every):
-                probed = last or _due(done, settings.probe_every)
+                probed = settings.probe_every > 0 and (last or done % settings.probe_every == 0)
                 with write_errors(out):
                     log.flush(done, _probe(training) if probed else {})
             if _due(done, settings.grid_every) or last:

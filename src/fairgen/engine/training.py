@@ -126,8 +126,14 @@ def predict(
     return prediction
 
 
-def pair_batch(training: Training, draw: PairDraw) -> Pairs:
-    """Return what the network says of the given pairs."""
+def pair_batch(training: Training, draw: PairDraw, *, compared: bool = True) -> Pairs:
+    """Return what the network says of the given pairs.
+
+    Args:
+        training: The training.
+        draw: Which pairs, noise steps and noise.
+        compared: Whether to ask the reference too, if the variant has one.
+    """
     bank = training.bank
     if bank is None:
         raise RuntimeError("the training holds no preference pairs")
@@ -136,7 +142,7 @@ def pair_batch(training: Training, draw: PairDraw) -> Pairs:
         draw,
         training.accelerator.device,
         partial(predict, training),
-        _reference(training, bank),
+        _reference(training, bank) if compared else None,
         training.schedule,
     )
 
