@@ -92,6 +92,18 @@ def read_salt(path: Path, *, create: bool = False) -> bytes:
     return salt
 
 
+def secret(path: Path | None, out: Path) -> bytes:
+    """Return the salt for a cohort's pseudonyms, or nothing if the source's ids are kept.
+
+    Raises:
+        StudyError: If it cannot be read or made, or lies in the cohort's folder.
+    """
+    if path is None:
+        return b""
+    refuse_salt_inside(path, out)
+    return read_salt(path, create=True)
+
+
 def make_salt(path: Path) -> None:
     """Write a random salt that only its owner can read; one that exists is left as it is.
 
