@@ -107,7 +107,8 @@ def _tell(folder: "CohortFolder") -> None:
 
     source, cohort = folder.source, folder.cohort
     print(f"{folder.root}: {len(cohort)} images of {len(cohort.subjects())} subjects")
-    print(f"  rows: {source['rows']} = {source['kept']} kept + {sum(source['dropped'].values())}")
+    lost = sum(source["dropped"].values())
+    print(f"  rows: {source['rows']} in = {source['kept']} kept + {lost} left out")
     for reason, count in dict(source["dropped"]).items():
         print(f"  left out: {count} rows, {reason}")
     for key in ("absent", "unreadable"):

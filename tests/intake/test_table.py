@@ -1,10 +1,11 @@
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 from tests.intake.dicom_files import make_dicom
@@ -16,6 +17,7 @@ from fairgen.files.facts import audit_folder
 from fairgen.files.folder import read_cohort
 from fairgen.files.image import read_image, write_image
 from fairgen.files.layout import split_folder
+from fairgen.intake.make import suspected
 from fairgen.intake.pixels import Showing
 from fairgen.intake.spec import MISSING, AttributeColumn, parse_attribute, parse_label
 from fairgen.intake.table import import_table
@@ -473,3 +475,34 @@ def test_volumes_and_dicom_are_shown_as_asked(bring, images, volume):
     cut, scan = (read_image(found.path(r), channels=1)[:, :, 0] for r in found.cohort.records[:2])
     assert cut.shape == (11, 20)
     assert np.array_equal(scan == 255, pixels >= 59)
+
+
+def put_words(path):
+    """Write a picture that seems to show a name, twice as large as it will be stored."""
+    picture = Image.new("RGB", (400, 300), (90, 60, 50))
+    font = ImageFont.load_default(20)
+    ImageDraw.Draw(picture).text((9, 9), "SMITH JOHN 1961", "white", font)
+    picture.save(path)
+
+
+def test_images_that_seem_to_show_words_are_kept_and_marked(bring, images):
+    put_words(images / "p4.png")
+    found = bring(size=64)
+    assert found.source["burned_in_text"] == {"letters": 1}
+    assert suspected(found) == ["images/000004.png"]
+    assert found.cohort.records[4].extra == {"burned_in_text": "letters"}
+    split = split_folder(found.root, SplitSettings())
+    assert [Path(name).name for name in suspected(split)] == ["000004.png"]
+
+
+def test_a_dicom_header_that_admits_words_marks_its_image(bring, images):
+    scan = make_dicom(np.zeros((12, 16), np.uint8), BurnedInAnnotation="YES")
+    scan.save_as(images / "p0.dcm", enforce_file_format=True)
+    assert bring((0, {"file": "p0.dcm"})).source["burned_in_text"] == {"header": 1}
+
+
+def test_words_are_not_looked_for_where_nobody_asks(bring, images):
+    put_words(images / "p4.png")
+    found = bring(flag_text=False)
+    assert suspected(found) == []
+    assert "burned_in_text" not in (found.root / "metadata.csv").read_text().splitlines()[0]

@@ -1,5 +1,6 @@
 """Which rows of a table become records; every other row is left out for a stated reason."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -157,9 +158,18 @@ def cell(row: Row, column: str) -> str:
         CohortError: If it holds a list or table of JSON, which is no value of a column.
     """
     text = row.values.get(column, "")
-    if text.startswith(("{", "[")):
+    if text.startswith(("{", "[")) and is_json(text):
         raise CohortError(f"column '{column}': '{text[:60]}' is nested; expected text or a number")
     return text
+
+
+def is_json(text: str) -> bool:
+    """Return whether a text is JSON."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def file_of(row: Row, spec: TableSettings) -> str | Left:
