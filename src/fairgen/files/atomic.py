@@ -89,8 +89,9 @@ def resumed_folder(path: Path, key: str) -> Iterator[Path]:
     """Yield a temporary sibling folder as ``fresh_folder`` does, with what an earlier call left.
 
     It is called ``.<name>.<start of the key>.partial`` and stays if the block is killed or
-    interrupted or the disk is full, so that the next call for the same path and key goes on in
-    it. Input that is refused (``CohortError``) removes it, and a call with another key too.
+    interrupted, the disk is full or a package is missing, so that the next call for the same path
+    and key goes on in it. Input that is refused (``CohortError``) removes it, as does a call with
+    another key.
 
     Args:
         path: Folder to make. An empty folder of that name is replaced.
