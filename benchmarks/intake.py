@@ -70,7 +70,7 @@ def run(root: Path, out: str, workers: int, stop_after: float | None = None) -> 
         *("--workers", str(workers), "--out", str(root / out)),
     )
     began, worked, first, together = time.perf_counter(), processor(), 0.0, 0.0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:  # noqa: S603
         while child.poll() is None:
             found = resident(child.pid)
             first, together = max(first, *found[:1], 0), max(together, sum(found))
