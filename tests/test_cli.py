@@ -4,9 +4,10 @@ import re
 import shutil
 import sys
 
+import nibabel
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import fairgen
 from fairgen.cli import main
@@ -116,8 +117,41 @@ def test_a_table_is_imported_and_importing_again_does_nothing(table, tmp_path, c
 
 def test_progress_is_logged_where_there_is_no_bar_though_nothing_else_is(tmp_path, capsys):
     run(capsys, "show", tmp_path)
-    assert logging.getLogger("fairgen.engine.progress").isEnabledFor(logging.INFO)
+    assert logging.getLogger("fairgen.files.progress").isEnabledFor(logging.INFO)
     assert not logging.getLogger("fairgen.engine.train").isEnabledFor(logging.INFO)
+
+
+def test_an_import_tells_what_became_of_rows_and_images(table, tmp_path, capsys):
+    picture = Image.new("L", (400, 300), 60)
+    ImageDraw.Draw(picture).text((9, 9), "SMITH JOHN", 255, ImageFont.load_default(20))
+    picture.save(table / "5.png")
+    (table / "7.png").write_bytes(b"")
+    more = ("--unreadable", "drop", "--workers", "1", "--size", "8")
+    status, out, _ = run(capsys, *importing(table, tmp_path / "c", *more))
+    assert status == 0
+    assert "11 images of 6 subjects" in out
+    assert "rows: 12 in = 12 kept + 0 left out" in out
+    assert "left out: 1 images, unreadable" in out
+    assert "subjects keep the ids of the source; --salt FILE makes pseudonyms" in out
+    assert "words seem to be burned into 1 images: images/000005.png; look at them" in out
+    salted = importing(table, tmp_path / "d", *more, "--salt", tmp_path / "salt", "--no-flag-text")
+    out = run(capsys, *salted)[1]
+    assert "--salt" not in out
+    assert "words" not in out
+
+
+def test_slices_and_windows_are_options_of_the_import(table, tmp_path, capsys):
+    values = np.zeros((16, 20, 11), np.float32)
+    values[2:14, 3:17] = np.arange(11) + 1
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), table / "v.nii")
+    text = (table / "table.csv").read_text().replace("0.png", "v.nii", 1)
+    (table / "table.csv").write_text(text)
+    more = ("--slice", "3", "--slice", "0.9", "--slice", "largest", "--show", "axis=coronal")
+    assert "14 images of 6 subjects" in run(capsys, *importing(table, tmp_path / "c", *more))[1]
+    shown = json.loads((tmp_path / "c/cohort.json").read_text())["source"]["settings"]
+    assert shown["slices"] == [3, 0.9, "largest brain area"]
+    with Image.open(tmp_path / "c/images/000000.png") as picture:
+        assert picture.size == (16, 11)
 
 
 def test_settings_are_shown_with_every_default(tmp_path, capsys):

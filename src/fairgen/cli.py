@@ -101,7 +101,7 @@ def options(
     """Set up what all commands share."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("fairgen").setLevel(logging.INFO if verbose else logging.WARNING)
-    logging.getLogger("fairgen.engine.progress").setLevel(logging.INFO)  # where no bar is seen
+    logging.getLogger("fairgen.files.progress").setLevel(logging.INFO)  # where no bar is seen
 
 
 @app.command()

@@ -1,5 +1,7 @@
+import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,9 +157,14 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path):
         read_image(tmp_path / "a.png")
 
 
-def test_a_folder_is_no_image(tmp_path):
-    with pytest.raises(CohortError, match="cannot be decoded"):
-        read_image(tmp_path)
+def test_folders_pipes_and_devices_are_no_images_and_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path, tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(CohortError, match="is no plain file; expected an image"):
+            read_image(path)
+    for name in ("x" * 300, "a\0b"):
+        with pytest.raises(CohortError, match="no such image file"):
+            read_image(tmp_path / name)
 
 
 def test_impossible_wishes_are_refused(tmp_path):

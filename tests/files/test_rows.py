@@ -76,7 +76,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, cells):
         ("id,id\n1,2\n", "a.csv", "line 1 names column 'id' twice"),
         ("", "a.csv", "line 1 is empty"),
         ("id,age\n1,2\n3\n", "a.csv", "row 3 has 1 cells; expected 2 as in line 1"),
-        ('id\n"open\n', "a.csv", "cannot be read"),
+        ('id\n"open\n', "a.csv", "row 2 is malformed"),
         ('{"id": 1}\n{"id": \n', "a.jsonl", "row 2 is not JSON"),
         ("[1]\n", "a.jsonl", "row 1 is no JSON object"),
         ("id\n", "a.xlsx", "expected a table, one of .csv, .tsv, .jsonl, .parquet"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairgen.errors import StudyError
-from fairgen.intake.identity import neutral_name, pseudonym, read_salt, refuse_salt_inside
+from fairgen.intake.identity import pseudonym, read_salt, refuse_salt_inside
 
 SALT = b"0123456789abcdef0123456789abcdef"
 SAID = st.text(min_size=1).filter(str.strip)
@@ -43,19 +43,6 @@ def test_weak_salts_short_names_and_nobody_are_refused():
         pseudonym("a", SALT, length=8)
     with pytest.raises(ValueError, match="an empty subject has no pseudonym"):
         pseudonym("  ", SALT)
-
-
-@given(source=SAID)
-def test_a_neutral_name_shows_nothing_of_the_source(source):
-    found = neutral_name(source, SALT)
-    assert re.fullmatch(r"images/([0-9a-f]{2})/\1[0-9a-f]{14}\.png", found)
-    assert pseudonym(source, SALT) not in found
-
-
-def test_a_name_of_the_patient_does_not_reach_the_file_name():
-    found = neutral_name("2019/SMITH_JOHN_19610203_ACC4711.dcm", SALT)
-    assert not any(word in found for word in ("SMITH", "1961", "4711", "2019", "dcm"))
-    assert found != neutral_name("2019/SMITH_JOHN_19610203_ACC4712.dcm", SALT)
 
 
 def test_a_salt_is_made_once_for_its_owner_alone(tmp_path):

@@ -1,10 +1,11 @@
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 from tests.intake.dicom_files import make_dicom
@@ -16,7 +17,8 @@ from fairgen.files.facts import audit_folder
 from fairgen.files.folder import read_cohort
 from fairgen.files.image import read_image, write_image
 from fairgen.files.layout import split_folder
-from fairgen.intake import table as table_module
+from fairgen.intake.make import suspected
+from fairgen.intake.pixels import Showing
 from fairgen.intake.spec import MISSING, AttributeColumn, parse_attribute, parse_label
 from fairgen.intake.table import import_table
 
@@ -243,9 +245,12 @@ def test_unreadable_images_may_be_left_out_and_counted(bring, images):
     (images / "p2.png").write_text("no image")
     (images / "p3.png").unlink()
     found = bring(unreadable="drop")
-    assert found.source["dropped"] == {"unreadable": 2}
-    assert len(found.cohort) == 10
-    assert not (found.root / "images/p2.png").exists()
+    assert {k: found.source[k] for k in ("kept", "images", "images_unreadable")} == {
+        "kept": 12,
+        "images": 10,
+        "images_unreadable": 2,
+    }
+    assert not (found.root / "images/000002.png").exists()
 
 
 def test_images_may_be_resized(bring):
@@ -264,11 +269,49 @@ def test_a_suffix_can_be_appended_to_identifiers(bring, make_table):
     assert len(bring(*names, suffix=".png").cohort) == 12
 
 
-def test_images_in_subfolders_keep_them(bring, images):
-    write_image(images / "images" / "a" / "x.png", np.zeros((8, 8, 3), np.uint8))
-    write_image(images / "b" / "x.png", np.zeros((8, 8, 3), np.uint8))
-    found = bring((0, {"file": "images/a/x.png"}), (1, {"file": "b/x.png"}))
-    assert [r.image for r in found.cohort.records[:2]] == ["images/a/x.png", "images/b/x.png"]
+def test_images_get_numbers_in_place_of_their_names(bring, images):
+    write_image(images / "DOE^MARY" / "x.png", np.zeros((8, 8, 3), np.uint8))
+    write_image(images / "b" / "X.png", np.zeros((8, 8, 3), np.uint8))
+    found = bring((0, {"file": "DOE^MARY/x.png"}), (1, {"file": "b/X.png"}))
+    assert [r.image for r in found.cohort.records[:2]] == ["images/000000.png", "images/000001.png"]
+    assert not any("DOE" in str(p) for p in found.root.rglob("*"))
+    assert "DOE" not in (found.root / "metadata.csv").read_text()
+
+
+def test_where_nobody_can_be_told_apart_names_stay_behind_too(bring):
+    found = bring((0, {"patient": "DOE^MARY"}), subject_column=None, subject_waiver="none")
+    assert found.cohort.records[0].subject == "image:2"
+    assert "p0" not in (found.root / "metadata.csv").read_text()
+
+
+def test_subjects_become_pseudonyms_by_the_users_salt(bring, tmp_path):
+    found = bring((0, {"patient": "DOE^MARY"}), salt=tmp_path / "salt")
+    assert len(found.cohort.subjects()) == 7
+    everything = b"".join(p.read_bytes() for p in found.root.rglob("*") if p.is_file())
+    assert b"DOE" not in everything
+    assert (tmp_path / "salt").read_bytes().strip() not in everything
+    with pytest.raises(CohortError, match=r"another source .pseudonyms"):
+        bring((0, {"patient": "DOE^MARY"}), salt=tmp_path / "other")
+    with pytest.raises(StudyError, match="the salt lies in"):
+        bring(salt=tmp_path / "out" / "salt")
+
+
+def test_prompts_may_come_from_a_column_and_empty_cells_give_the_groups(
+    make_table, make_spec, tmp_path
+):
+    rows = [
+        {
+            "file": f"p{i}.png",
+            "patient": str(i),
+            "tone": str(i),
+            "dx": "x",
+            "said": "a rash" * (i == 1),
+        }
+        for i in range(2)
+    ]
+    spec = make_spec(prompt_column="said")
+    found = import_table(make_table(rows=rows), out=tmp_path / "out", spec=spec)
+    assert [r.text for r in found.cohort.records] == ["a photograph of x on dark skin", "a rash"]
 
 
 def test_columns_stay_behind_unless_they_are_kept(make_table, make_spec, tmp_path, images):
@@ -337,21 +380,6 @@ def test_a_folder_that_holds_something_else_is_refused(bring, tmp_path):
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("step", ["write_image", "write_tables"])
-def test_an_import_that_is_killed_leaves_nothing_and_can_be_repeated(
-    bring, tmp_path, monkeypatch, step
-):
-    def fail(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(table_module, step, fail)
-        with pytest.raises(KeyboardInterrupt):
-            bring()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["pictures", "table.csv"]
-    assert len(bring().cohort) == 12
-
-
 def test_an_output_that_cannot_be_written_is_one_line(make_table, make_spec, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError) as error:
@@ -396,7 +424,7 @@ def test_no_header_of_a_picture_goes_on(bring, images, tmp_path):
     picture.save(images / "p0.jpg", exif=exif, comment=b"Mary Doe")
     assert b"Mary Doe" in (images / "p0.jpg").read_bytes()
     found = bring((0, {"file": "p0.jpg"}))
-    written = next(found.path(r) for r in found.cohort.records if r.image.endswith("p0.png"))
+    written = found.path(found.cohort.records[0])
     assert b"Mary" not in written.read_bytes()
     assert not any(p.suffix == ".jpg" for p in (tmp_path / "out").rglob("*"))
 
@@ -408,8 +436,73 @@ def test_dicom_files_and_volumes_are_read_by_their_endings(bring, images):
     values[3:13, 3:13, 2:7] = 100 + np.arange(10, dtype=np.float32)[:, None, None]
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), images / "p1.nii.gz")
     found = bring((0, {"file": "p0.dcm"}), (1, {"file": "p1.nii.gz"}))
-    shown = {r.image: found.path(r) for r in found.cohort.records}
-    assert {"images/p0.png", "images/p1.png"} <= shown.keys()
-    assert np.array_equal(read_image(shown["images/p0.png"], channels=1)[:, :, 0], pixels)
-    assert np.ptp(read_image(shown["images/p1.png"], channels=1)) > 100
-    assert b"Doe" not in shown["images/p0.png"].read_bytes()
+    scan, volume = (found.path(r) for r in found.cohort.records[:2])
+    assert np.array_equal(read_image(scan, channels=1)[:, :, 0], pixels)
+    assert np.ptp(read_image(volume, channels=1)) > 100
+    assert b"Doe" not in scan.read_bytes()
+
+
+@pytest.fixture
+def volume(images):
+    """Write a volume whose slices from below are one grey level each, and return its name."""
+    values = np.zeros((16, 20, 11), np.float32)
+    values[2:14, 3:17] = np.arange(11, dtype=np.float32) * 10 + 10
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), images / "v.nii")
+    return "v.nii"
+
+
+def brightest(folder, count):
+    return [read_image(folder.path(r), channels=1).max() for r in folder.cohort.records[:count]]
+
+
+def test_a_volume_gives_the_slices_asked_for_each_an_image_of_its_subject(bring, volume):
+    found = bring((0, {"file": volume}), slices=(0, 0.5, 10))
+    assert len(found.cohort) == 14
+    assert {r.subject for r in found.cohort.records[:3]} == {"0"}
+    low, middle, high = brightest(found, 3)
+    assert 0 < low < middle < high == 255
+    assert found.source["kept"] == 12
+    assert found.source["images"] == 14
+
+
+def test_volumes_and_dicom_are_shown_as_asked(bring, images, volume):
+    pixels = np.arange(12 * 16, dtype=np.uint16).reshape(12, 16)
+    make_dicom(pixels).save_as(images / "d.dcm", enforce_file_format=True)
+    show = Showing.model_validate(
+        {"window": (50, 20), "axis": "sagittal", "volume": {"window": "slice"}}
+    )
+    found = bring((0, {"file": volume}), (1, {"file": "d.dcm"}), slices=(0.5,), show=show)
+    cut, scan = (read_image(found.path(r), channels=1)[:, :, 0] for r in found.cohort.records[:2])
+    assert cut.shape == (11, 20)
+    assert np.array_equal(scan == 255, pixels >= 59)
+
+
+def put_words(path):
+    """Write a picture that seems to show a name, twice as large as it will be stored."""
+    picture = Image.new("RGB", (400, 300), (90, 60, 50))
+    font = ImageFont.load_default(20)
+    ImageDraw.Draw(picture).text((9, 9), "SMITH JOHN 1961", "white", font)
+    picture.save(path)
+
+
+def test_images_that_seem_to_show_words_are_kept_and_marked(bring, images):
+    put_words(images / "p4.png")
+    found = bring(size=64)
+    assert found.source["burned_in_text"] == {"letters": 1}
+    assert suspected(found) == ["images/000004.png"]
+    assert found.cohort.records[4].extra == {"burned_in_text": "letters"}
+    split = split_folder(found.root, SplitSettings())
+    assert [Path(name).name for name in suspected(split)] == ["000004.png"]
+
+
+def test_a_dicom_header_that_admits_words_marks_its_image(bring, images):
+    scan = make_dicom(np.zeros((12, 16), np.uint8), BurnedInAnnotation="YES")
+    scan.save_as(images / "p0.dcm", enforce_file_format=True)
+    assert bring((0, {"file": "p0.dcm"})).source["burned_in_text"] == {"header": 1}
+
+
+def test_words_are_not_looked_for_where_nobody_asks(bring, images):
+    put_words(images / "p4.png")
+    found = bring(flag_text=False)
+    assert suspected(found) == []
+    assert "burned_in_text" not in (found.root / "metadata.csv").read_text().splitlines()[0]

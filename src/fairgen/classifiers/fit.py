@@ -21,8 +21,8 @@ from fairgen.classifiers.classifier import ClassifySettings, Lesson, Log, Sample
 from fairgen.cohort.seed import derive
 from fairgen.engine.extractor import best_device
 from fairgen.engine.pixels import batches, evaluation_steps, jitter, tensor, warm_cosine
-from fairgen.engine.progress import progress_bar
 from fairgen.files.atomic import write_json
+from fairgen.files.progress import progress_bar
 from fairgen.metrics.reweight import inverse_performance
 
 CHUNK = 128

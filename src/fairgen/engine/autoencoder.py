@@ -16,8 +16,8 @@ from torch.nn.functional import avg_pool2d
 from fairgen.cohort.seed import derive
 from fairgen.engine.backbone import Backbone
 from fairgen.engine.latents import pixels
-from fairgen.engine.progress import progress_bar
 from fairgen.engine.sampling import decode
+from fairgen.files.progress import progress_bar
 from fairgen.phantoms.skin_colour import lab_from_pixels
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from fairgen.engine.backbone import load_backbone
 from fairgen.engine.background import background
 from fairgen.engine.generator import Generator
 from fairgen.engine.processes import own_share, this_process
-from fairgen.engine.progress import progress_bar
 from fairgen.engine.sampling import SampleSettings, ready, sample
 from fairgen.files.image import is_whole, write_image
+from fairgen.files.progress import progress_bar
 
 AHEAD = 2  # batches whose images may wait to be written
 

@@ -36,10 +36,10 @@ from fairgen.engine.pixels import (
     warm_cosine,
 )
 from fairgen.engine.processes import by_main
-from fairgen.engine.progress import progress_bar
 from fairgen.errors import CheckpointError
 from fairgen.files.digest import value_digest
 from fairgen.files.folder import CohortFolder
+from fairgen.files.progress import progress_bar
 from fairgen.metrics.prediction import accuracy, macro_accuracy
 
 __all__ = ["Extractor", "ExtractorSettings", "load_extractor", "train_extractor"]

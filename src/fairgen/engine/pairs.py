@@ -22,7 +22,6 @@ from fairgen.diffusion.schedule import Latents, Schedule
 from fairgen.engine.backbone import Backbone
 from fairgen.engine.device import moved
 from fairgen.engine.latents import Encoding, LatentSource, encode, encode_once, pixels
-from fairgen.engine.progress import progress_bar
 from fairgen.engine.reward import RewardModel, load_reward
 from fairgen.engine.weights import vae_digest
 from fairgen.errors import StudyError
@@ -30,6 +29,7 @@ from fairgen.files.digest import file_digest, folder_digest, value_digest
 from fairgen.files.folder import CohortFolder
 from fairgen.files.image import read_image
 from fairgen.files.preferences import check_unseen, read_preferences
+from fairgen.files.progress import progress_bar
 from fairgen.methods.method import Method
 from fairgen.objectives.denoising import denoising_error
 from fairgen.objectives.objective import Pairs

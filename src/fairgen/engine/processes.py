@@ -13,7 +13,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 
-from fairgen.engine.progress import progress_bar
+from fairgen.files.progress import progress_bar
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -21,7 +21,6 @@ from fairgen.engine.backbone import Backbone, load_backbone
 from fairgen.engine.extractor import best_device
 from fairgen.engine.latents import Encoding, encode_once, file_batches, pixels
 from fairgen.engine.pixels import batches, evaluation_steps, warm_cosine
-from fairgen.engine.progress import progress_bar
 from fairgen.engine.reward_card import (
     Calibration,
     PairAccuracy,
@@ -33,6 +32,7 @@ from fairgen.engine.reward_model import RewardModel, as_model, build_network
 from fairgen.engine.reward_network import Eye, RewardNetwork, load_eye
 from fairgen.engine.reward_pairs import Pair, Parts, units
 from fairgen.engine.weights import vae_digest
+from fairgen.files.progress import progress_bar
 from fairgen.metrics.bootstrap import bootstrap
 from fairgen.metrics.calibration import (
     brier_score,

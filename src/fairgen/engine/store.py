@@ -19,10 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from fairgen.engine.progress import progress_bar
 from fairgen.errors import StudyError
 from fairgen.files.atomic import write_bytes
 from fairgen.files.digest import file_digest
+from fairgen.files.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 PLACE = "FAIRGEN_CACHE"

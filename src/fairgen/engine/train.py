@@ -29,7 +29,6 @@ from fairgen.engine.pairs import (
 )
 from fairgen.engine.prepare import prepare
 from fairgen.engine.probes import calibrated, condition_strength, probe_pairs
-from fairgen.engine.progress import progress_bar
 from fairgen.engine.resume import resume, save
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.sharding import is_deepspeed, is_sharded, whole_backbone
@@ -41,6 +40,7 @@ from fairgen.files.atomic import write_errors, write_json
 from fairgen.files.digest import folder_digest, value_digest
 from fairgen.files.folder import CohortFolder, card_of
 from fairgen.files.mapping import read_mapping
+from fairgen.files.progress import progress_bar
 from fairgen.methods.method import Method
 
 logger = logging.getLogger(__name__)

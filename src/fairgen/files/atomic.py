@@ -1,6 +1,7 @@
 """Writes that happen completely or not at all: beside the target first, then one rename."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fairgen.errors import StudyError
+from fairgen.errors import CohortError, StudyError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -78,13 +79,63 @@ def fresh_folder(path: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
     try:
         yield partial
-        with write_errors(path):
-            refuse_content(path)
-            if path.is_dir():
-                path.rmdir()
-            partial.rename(path)
+        put_in_place(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def resumed_folder(path: Path, key: str) -> Iterator[Path]:
+    """Yield a temporary sibling folder as ``fresh_folder`` does, with what an earlier call left.
+
+    It is called ``.<name>.<start of the key>.partial`` and stays if the block is killed or
+    interrupted, the disk is full or a package is missing, so that the next call for the same path
+    and key goes on in it. Input that is refused (``CohortError``) removes it, as does a call with
+    another key.
+
+    Args:
+        path: Folder to make. An empty folder of that name is replaced.
+        key: Digest of at least 16 characters of what decides the folder's content.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        StudyError: If ``path`` exists and is not an empty folder, or cannot be written.
+    """
+    path = path.resolve()
+    partial = path.with_name(f".{path.name}.{key[:16]}.partial")
+    with write_errors(path):
+        refuse_content(path)
+        remove_others(path, partial)
+        partial.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        put_in_place(partial, path)
+    except CohortError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def remove_others(path: Path, partial: Path) -> None:
+    """Remove what killed calls of ``resumed_folder`` for the same path and other keys left."""
+    left = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{16}\.partial")
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
+        if left.fullmatch(other.name) and other != partial:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Give a finished folder its name.
+
+    Raises:
+        StudyError: If something is there by now, or it cannot be done.
+    """
+    with write_errors(path):
+        refuse_content(path)
+        if path.is_dir():
+            path.rmdir()
+        partial.rename(path)
 
 
 def refuse_content(path: Path) -> None:

@@ -1,6 +1,8 @@
 """Decoding and encoding of images: always uint8, height x width x channels."""
 
+import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from fairgen.errors import CohortError
 from fairgen.files.atomic import write_bytes
-from fairgen.files.shards import opened_file
+from fairgen.files.shards import opened_file, shard_of
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 SUFFIXES = (
@@ -23,7 +25,7 @@ SUFFIXES = (
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError,
-    struct.error, zlib.error, Image.DecompressionBombError,
+    struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 """The TIFF tag that says what zero means, and its value for film."""
@@ -117,12 +119,19 @@ def is_whole(path: Path) -> bool:
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; whatever its decoder raises inside the block becomes one line.
 
+    Its warnings stay behind, since a broken file is either refused or read as well as can be; an
+    image of more pixels than Pillow deems safe (89 million) is refused before it is decoded.
+
     Raises:
-        CohortError: If the file is missing, broken, cut short or no image.
+        CohortError: If the file is missing, broken, cut short, too large or no image.
     """
+    refuse_special(shard_of(path) or path)
     try:
-        with opened_file(path) as stream, Image.open(stream, formats=FORMATS) as picture:
-            yield picture
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with opened_file(path) as stream, Image.open(stream, formats=FORMATS) as picture:
+                yield picture
     except FileNotFoundError as error:
         raise CohortError(f"{path}: no such image file") from error
     except UnidentifiedImageError as error:
@@ -130,6 +139,18 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CohortError(f"{path}: image cannot be decoded ({reason})") from error
+
+
+def refuse_special(path: Path) -> None:
+    """Raise unless a path leads to a plain file; to open a pipe would wait without end.
+
+    Raises:
+        CohortError: If there is none, or it is a folder, a pipe or a device.
+    """
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on names that are too long
+        if os.path.lexists(path):
+            raise CohortError(f"{path}: is no plain file; expected an image")
+        raise CohortError(f"{path}: no such image file")
 
 
 def shows_film(picture: Image.Image) -> bool:

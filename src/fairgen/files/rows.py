@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from codecs import lookup
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -56,7 +57,7 @@ def read_rows(path: Path, *, encoding: str = "utf-8") -> list[Row]:
         ) from error
     except LookupError as error:
         raise CohortError(f"{path}: unknown encoding '{encoding}'; expected {ENCODINGS}") from error
-    except (OSError, csv.Error, ArrowException) as error:
+    except (OSError, ArrowException) as error:
         raise CohortError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
 
 
@@ -96,16 +97,27 @@ def check_column(path: Path, column: str, known: Iterable[str]) -> str:
 
 
 def delimited(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
-    """Yield the rows of a text table whose first line names the columns."""
+    """Yield the rows of a text table whose first line names the columns.
+
+    Raises:
+        CohortError: If a line is malformed.
+    """
+    start = 1
     with path.open(encoding=encoding, newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        check_header(path, header)
-        start = reader.line_num + 1
-        for cells in reader:
-            if cells:
-                yield Row(start, cells_by_name(path, start, header, cells))
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            check_header(path, header)
             start = reader.line_num + 1
+            for cells in reader:
+                if cells:
+                    yield Row(start, cells_by_name(path, start, header, cells))
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise CohortError(
+                f"{path}: row {start} is malformed ({error}); expected cells parted by "
+                f"{delimiter!r}, with quotes closed"
+            ) from error
 
 
 def check_header(path: Path, header: Sequence[str]) -> None:
@@ -120,6 +132,11 @@ def check_header(path: Path, header: Sequence[str]) -> None:
     twice = next((n for n in named if named.count(n) > 1), None)
     if twice is not None:
         raise CohortError(f"{path}: line 1 names column '{twice}' twice")
+    if len(header) == 1 and re.search("[;|\t,]", header[0]):
+        raise CohortError(
+            f"{path}: line 1 is one column '{header[0][:60]}'; expected another sign between "
+            "columns: a comma in .csv, a tab in .tsv"
+        )
 
 
 def cells_by_name(
@@ -135,6 +152,8 @@ def cells_by_name(
         raise CohortError(
             f"{path}: row {number} has {len(cells)} cells; expected {len(header)} as in line 1"
         )
+    if any("\0" in cell for cell in cells):
+        raise CohortError(f"{path}: row {number} holds NUL bytes; expected text, or its encoding")
     return {name: cell for name, cell in zip(header, cells, strict=False) if name}
 
 
@@ -154,7 +173,7 @@ def json_row(path: Path, number: int, line: str) -> dict[str, str]:
     """
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CohortError(f"{path}: row {number} is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise CohortError(f"{path}: row {number} is no JSON object; expected {{column: value}}")
@@ -168,12 +187,12 @@ def parquet_rows(path: Path, _encoding: str) -> Iterator[Row]:
 
 
 def as_text(value: object) -> str:
-    """Return a cell as text: nothing for a missing value, ``3`` for 3.0."""
+    """Return a cell as text: nothing if missing, ``3`` for 3.0, JSON for what is nested."""
     if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value)
+    return json.dumps(value, default=str) if isinstance(value, dict | list) else str(value)
 
 
 READERS: Mapping[str, Callable[[Path, str], Iterator[Row]]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""Who an image shows, kept out of the cohort: pseudonyms, neutral file names, and their salt."""
+"""Who an image shows, kept out of the cohort: pseudonyms, and their salt."""
 
 import hmac
 import os
@@ -30,40 +30,12 @@ def pseudonym(subject: str, salt: bytes, *, length: int = LENGTH) -> str:
     Raises:
         ValueError: If the salt or the length is too short, or the subject is empty.
     """
-    return keyed("subject", subject, salt, length)
-
-
-def neutral_name(source: str, salt: bytes, *, suffix: str = ".png") -> str:
-    """Return a place in a cohort for an image, such as ``images/3f/3fa94c0b12d4e876.png``.
-
-    Source names can hold a patient's name, a date or an accession number; this one is a salted
-    digest of the source's name, so that a repeated or partial import finds the same place, and
-    tells nothing of it. It is not the subject's pseudonym.
-
-    Args:
-        source: Path of the image, relative to the source's folder.
-        salt: At least 16 secret bytes.
-        suffix: Ending of the name.
-
-    Raises:
-        ValueError: If the salt is too short, or the source is empty.
-    """
-    digits = keyed("image", source, salt, LENGTH)
-    return f"images/{digits[:2]}/{digits}{suffix}"
-
-
-def keyed(purpose: str, text: str, salt: bytes, length: int) -> str:
-    """Return the first digits of a keyed digest; no two purposes share one.
-
-    Raises:
-        ValueError: If the salt or the length is too short, or the text is empty.
-    """
     if len(salt) < LEAST_SALT or not LENGTH <= length <= 64:
         raise ValueError(f"salt of {len(salt)} bytes, {length} digits; expected 16 or more of each")
-    plain = unicodedata.normalize("NFC", text).strip()
+    plain = unicodedata.normalize("NFC", subject).strip()
     if not plain:
-        raise ValueError(f"an empty {purpose} has no pseudonym; expected an identifier")
-    return hmac.digest(salt, f"{purpose}\0{plain}".encode(), "sha256").hex()[:length]
+        raise ValueError("an empty subject has no pseudonym; expected an identifier")
+    return hmac.digest(salt, f"subject\0{plain}".encode(), "sha256").hex()[:length]
 
 
 def read_salt(path: Path, *, create: bool = False) -> bytes:
@@ -90,6 +62,18 @@ def read_salt(path: Path, *, create: bool = False) -> bytes:
     if len(salt) < 2 * LEAST_SALT:
         raise StudyError(f"{path}: holds {len(salt)} characters; expected 32 or more at random")
     return salt
+
+
+def secret(path: Path | None, out: Path) -> bytes:
+    """Return the salt for a cohort's pseudonyms, or nothing if the source's ids are kept.
+
+    Raises:
+        StudyError: If it cannot be read or made, or lies in the cohort's folder.
+    """
+    if path is None:
+        return b""
+    refuse_salt_inside(path, out)
+    return read_salt(path, create=True)
 
 
 def make_salt(path: Path) -> None:

@@ -1,9 +1,10 @@
 """Which rows of a table become records; every other row is left out for a stated reason."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 
 from fairgen.errors import CohortError
@@ -31,6 +32,7 @@ class Pick:
         subject: Who it shows.
         levels: Level of each attribute, then the label.
         extra: Columns to carry along.
+        text: Prompt of its own, or empty.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Pick:
     subject: str
     levels: tuple[str, ...]
     extra: Mapping[str, str]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Column:
         Raises:
             CohortError: If the value is missing or unlisted and the settings say to stop.
         """
-        value = plain(row.values.get(self.column, ""))
+        value = plain(cell(row, self.column))
         found = self.known.level(value) if self.known else None
         if found is not None:
             return found
@@ -105,7 +108,7 @@ def choose(table: Path, rows: list[Row], spec: TableSettings) -> tuple[list[Pick
         if isinstance(found, Left):
             dropped[found.reason] += 1
             continue
-        first = places.setdefault(place_of(found), row.number)
+        first = places.setdefault(found.file, row.number)
         if first != row.number:
             raise CohortError(
                 f"{table}: row {row.number}: image '{found.file}' is that of row {first} too; "
@@ -143,8 +146,30 @@ def pick_row(row: Row, spec: TableSettings, readers: Iterable[Column]) -> Pick |
         if isinstance(found, Left):
             return found
         levels.append(found)
-    extra = MappingProxyType({k: row.values.get(k, "") for k in spec.keep})
-    return Pick(row.number, levels[0], levels[1], tuple(levels[2:]), extra)
+    extra = MappingProxyType({k: cell(row, k) for k in spec.keep})
+    text = cell(row, spec.prompt_column).strip() if spec.prompt_column else ""
+    return Pick(row.number, levels[0], levels[1], tuple(levels[2:]), extra, text)
+
+
+def cell(row: Row, column: str) -> str:
+    """Return the text of a cell; empty if the row lacks the column.
+
+    Raises:
+        CohortError: If it holds a list or table of JSON, which is no value of a column.
+    """
+    text = row.values.get(column, "")
+    if text.startswith(("{", "[")) and is_json(text):
+        raise CohortError(f"column '{column}': '{text[:60]}' is nested; expected text or a number")
+    return text
+
+
+def is_json(text: str) -> bool:
+    """Return whether a text is JSON."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def file_of(row: Row, spec: TableSettings) -> str | Left:
@@ -153,7 +178,7 @@ def file_of(row: Row, spec: TableSettings) -> str | Left:
     Raises:
         CohortError: If the name is missing, leaves the folder, or is no image's.
     """
-    name = row.values.get(spec.file_column, "").strip()
+    name = cell(row, spec.file_column).strip()
     if is_missing(name, spec):
         return absent(spec.file_column, name, "file name", spec)
     path = inner_path(name + spec.suffix)
@@ -174,8 +199,8 @@ def subject_of(row: Row, spec: TableSettings) -> str | Left:
         CohortError: If the subject is missing and the settings do not say to leave the row out.
     """
     if spec.subject_column is None:
-        return f"image:{row.values.get(spec.file_column, '').strip()}"
-    value = plain(row.values.get(spec.subject_column, ""))
+        return f"image:{row.number}"  # its file's name could be a person's
+    value = plain(cell(row, spec.subject_column))
     if is_missing(value, spec):
         return absent(spec.subject_column, value, "subject", spec)
     return value
@@ -195,14 +220,6 @@ def absent(column: str, value: str, what: str, spec: TableSettings) -> Left:
 def is_missing(value: str, spec: TableSettings) -> bool:
     """Return whether a value stands for a missing one."""
     return value.casefold() in {v.casefold() for v in spec.missing_values}
-
-
-def place_of(pick: Pick) -> str:
-    """Return where a row's image goes in the cohort folder."""
-    path = PurePosixPath(pick.file)
-    inner = path if path.parts[0] == "images" and len(path.parts) > 1 else "images" / path
-    ending = max((e for e in ENDINGS if inner.name.lower().endswith(e)), key=len)
-    return inner.with_name(f"{inner.name[: -len(ending)]}.png").as_posix()
 
 
 def refuse_nothing(table: Path, kept: int, dropped: Mapping[str, int]) -> None:

@@ -8,6 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from fairgen.errors import StudyError
+from fairgen.intake.nifti import LARGEST
+from fairgen.intake.pixels import Showing
+from fairgen.intake.volumes import Slices
 
 MISSING = (
     "", "na", "n/a", "nan", "nat", "null", "none", "<na>", "?", "unknown", "missing",
@@ -76,6 +79,13 @@ class TableSettings(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_st
         size: Side in pixels of a centre crop to a square; ``None`` keeps each image's size. Pixels
             are stored anew as PNG, so that no header of a file goes on.
         terms: File with the terms of use, which travels with the cohort.
+        salt: File with the secret that turns subjects into pseudonyms, made if there is none;
+            ``None`` keeps the table's ids.
+        prompt_column: Column of prompts for other tools, which read them image by image; empty
+            cells, and ``None``, give the group's prompt, with which FairGen itself trains.
+        slices: Where volumes are cut; each slice is an image.
+        show: How DICOM files and volumes are shown.
+        flag_text: Whether images that seem to show words are marked.
     """
 
     images: Path
@@ -97,6 +107,11 @@ class TableSettings(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_st
     words: dict[str, str] = Field(default_factory=dict)
     size: int | None = Field(default=None, ge=8, le=4096)
     terms: Path | None = None
+    salt: Path | None = None
+    prompt_column: str | None = None
+    slices: Slices = (LARGEST,)
+    show: Showing = Showing()
+    flag_text: bool = True
 
 
 def columns_of(spec: TableSettings) -> tuple[tuple[str, str, Levels | None], ...]:

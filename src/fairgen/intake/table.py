@@ -1,124 +1,96 @@
 """A table and a folder of images become a cohort folder; every row left out is counted."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fairgen.cohort.cohort import Cohort, Record
+from fairgen.cohort.cohort import Record
 from fairgen.cohort.schema import Attribute, Group, Schema
 from fairgen.errors import CohortError, StudyError
-from fairgen.files.atomic import copy_file, fresh_folder
 from fairgen.files.digest import file_digest
-from fairgen.files.folder import CohortFolder, read_cohort, write_tables
-from fairgen.files.image import write_image
+from fairgen.files.folder import CohortFolder
 from fairgen.files.rows import Row, check_column, read_rows
+from fairgen.intake.identity import pseudonym, secret
 from fairgen.intake.lookup import as_number
-from fairgen.intake.pick import Left, Pick, choose, place_of, refuse_nothing
-from fairgen.intake.pixels import read_pixels
-from fairgen.intake.source import made_from
+from fairgen.intake.make import Entry, Making, make_cohort, place_of
+from fairgen.intake.pick import Pick, choose
+from fairgen.intake.pixels import Decoding, is_volume
 from fairgen.intake.spec import UNKNOWN, TableSettings, columns_of
-from fairgen.modalities.modality import Modality, Prompts, find_modality
+from fairgen.modalities.modality import Prompts, find_modality
 
 MOST_LEVELS = 50
 
 
-def import_table(table: str | Path, *, out: str | Path, spec: TableSettings) -> CohortFolder:
+def import_table(
+    table: str | Path, *, out: str | Path, spec: TableSettings, workers: int = 1
+) -> CohortFolder:
     """Make a cohort folder from a table and a folder of images.
 
-    Repeating the call does nothing, even if the cohort has been split since.
+    Repeating the call does nothing, even if the cohort has been split since; after a kill it goes
+    on where it was. Images are written anew as PNG, so that no header of theirs goes on, under
+    numbers in place of their names.
 
     Args:
         table: A CSV, TSV, JSON lines or Parquet file.
         out: Folder to make.
         spec: What the columns mean.
+        workers: Number of processes that read images; the result is the same for any.
 
     Raises:
         CohortError: If a row or an image is wrong (the message names file, row, column and value),
             no row is left, or ``out`` holds another cohort.
         StudyError: If the settings contradict themselves or the table, or ``out`` cannot be
             written.
+        MissingExtra: If files need a reader that is not there.
     """
     table, out = Path(table), Path(out)
     check_settings(spec)
     rows = read_rows(table, encoding=spec.encoding)
     check_columns(table, rows, spec)
     picks, dropped = choose(table, rows, spec)
-    source = {
+    salt = secret(spec.salt, out)
+    prompts = make_prompts(table, picks, spec)
+    modality = find_modality(spec.modality)
+    origin = {
         "importer": "table",
         "table": table.name,
         "table_sha256": file_digest(table),
         "images_sha256": names_and_sizes(spec.images, picks),
-        "settings": spec.model_dump(mode="json", exclude={"images", "terms"}),
+        "settings": spec.model_dump(mode="json", exclude={"images", "terms", "salt"}),
+        "pseudonyms": pseudonym("fairgen", salt) if salt else "",
+        **account(spec, len(rows), len(picks), dropped),
     }
-    if made_from(out, source):
-        return read_cohort(out)
-    prompts = make_prompts(table, picks, spec)
-    build = Build(table, spec, prompts, find_modality(spec.modality), source, len(rows))
-    with fresh_folder(out) as partial:
-        build.fill(partial, picks, dropped)
-    return read_cohort(out)
+    making = Making(
+        table,
+        tuple(entries(table, picks, spec, prompts, salt)),
+        prompts,
+        modality,
+        Decoding(spec.size, modality.channels, spec.show, spec.flag_text),
+        spec.unreadable,
+        None if spec.terms is None else (spec.terms.name, spec.terms.read_bytes()),
+        workers,
+    )
+    return make_cohort(out, origin, making)
 
 
-@dataclass(frozen=True)
-class Build:
-    """Holds what is settled before the first image is copied."""
-
-    table: Path
-    spec: TableSettings
-    prompts: Prompts
-    modality: Modality
-    source: Mapping[str, Any]
-    rows: int
-
-    def fill(self, root: Path, picks: list[Pick], dropped: Counter[str]) -> None:
-        """Write images, table and description into a folder.
-
-        Raises:
-            CohortError: If an image is wrong, or none is left.
-            StudyError: If something cannot be written.
-        """
-        records = []
-        for pick in picks:
-            image = self.bring(root, pick)
-            if isinstance(image, Left):
-                dropped[image.reason] += 1
-            else:
-                records.append(self.record(pick, image))
-        refuse_nothing(self.table, len(records), dropped)
-        cohort = Cohort(self.prompts.schema, tuple(records))
-        source = {**self.source, **account(self.spec, self.rows, len(records), dropped)}
-        terms = self.spec.terms
-        if terms is not None:
-            copy_file(terms, root / terms.name)
-        name = terms.name if terms else ""
-        write_tables(CohortFolder(root, cohort, self.prompts, self.modality, source, terms=name))
-
-    def bring(self, root: Path, pick: Pick) -> str | Left:
-        """Write the pixels of one image anew, without its file's headers; return its place.
-
-        Raises:
-            CohortError: If it is missing or broken and the settings say to stop.
-            StudyError: If it cannot be written.
-        """
-        source, place = self.spec.images / pick.file, place_of(pick)
-        try:
-            pixels = read_pixels(source, size=self.spec.size, channels=self.modality.channels)
-        except CohortError as error:
-            if self.spec.unreadable == "drop":
-                return Left("unreadable")
-            raise CohortError(f"{self.table}: row {pick.number}: {error}") from error
-        write_image(root / place, pixels)
-        return place
-
-    def record(self, pick: Pick, image: str) -> Record:
-        """Return the record of a row whose image is in its place."""
+def entries(
+    table: Path, picks: list[Pick], spec: TableSettings, prompts: Prompts, salt: bytes
+) -> Iterator[Entry]:
+    """Yield the images of the rows, those of volumes slice by slice."""
+    number = 0
+    for pick in picks:
         *levels, label = pick.levels
         group = Group(tuple(levels), label)
-        return Record(image, pick.subject, group, self.prompts.render(group), extra=pick.extra)
+        text = pick.text or prompts.render(group)
+        subject = pseudonym(pick.subject, salt) if salt else pick.subject
+        path = spec.images / pick.file
+        for at in spec.slices if is_volume(path) else (None,):
+            record = Record(place_of(number), subject, group, text, extra=pick.extra)
+            yield Entry(f"{table}: row {pick.number}", path, at, record)
+            number += 1
 
 
 def check_settings(spec: TableSettings) -> None:
@@ -167,7 +139,8 @@ def check_columns(table: Path, rows: list[Row], spec: TableSettings) -> None:
     known = dict.fromkeys(column for row in rows for column in row.values)
     named = [column for _, column, _ in columns_of(spec)]
     subject = [spec.subject_column] if spec.subject_column else []
-    for column in (spec.file_column, *subject, *named, *spec.rows, *spec.keep):
+    prompt = [spec.prompt_column] if spec.prompt_column else []
+    for column in (spec.file_column, *subject, *named, *prompt, *spec.rows, *spec.keep):
         check_column(table, column, known)
 
 
@@ -175,9 +148,17 @@ def names_and_sizes(images: Path, picks: list[Pick]) -> str:
     """Return a digest of the images' names and byte counts; a missing one counts as -1."""
     total = sha256()
     for pick in picks:
-        path = images / pick.file
-        total.update(f"{pick.file}:{path.stat().st_size if path.is_file() else -1};".encode())
+        line = f"{pick.file}:{size_of(images / pick.file)};"
+        total.update(line.encode(errors="surrogatepass"))
     return total.hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Return a file's byte count, or -1 if there is none."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return -1
 
 
 def make_prompts(table: Path, picks: list[Pick], spec: TableSettings) -> Prompts:

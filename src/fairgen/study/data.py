@@ -37,13 +37,9 @@ def make_cohort(study: Study, out: Path) -> None:
         p = data.phantom
         write_phantom(p.name, out, count=p.count, size=p.size, seed=p.seed)
     elif data.root is not None and data.table is not None:
-        terms = data.table.terms
-        spec = data.table.model_copy(
-            update={
-                "images": data.root / data.table.images,
-                "terms": None if terms is None else data.root / terms,
-            }
-        )
+        named = {k: getattr(data.table, k) for k in ("images", "terms", "salt")}
+        inside = {k: None if path is None else data.root / path for k, path in named.items()}
+        spec = data.table.model_copy(update=inside)
         import_table(data.root / data.file, out=out, spec=spec)
     elif data.root is not None and not out.exists():
         read_cohort(data.root)

@@ -2,6 +2,7 @@ import json
 import re
 import sys
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -176,22 +177,31 @@ def test_a_missing_extra_is_named_even_where_broken_images_are_left_out(
         bring("oasis", "paper-mri", unreadable="drop")
 
 
-def test_a_reader_is_asked_for_each_slice_of_a_volume(bring, volumes):
-    asked = []
+def put_volume(path):
+    """Write a volume whose slices are brighter the higher they lie."""
+    values = np.zeros((24, 20, 21), np.float32)
+    values[2:22, 2:18] = np.arange(21, dtype=np.float32) + 10
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
 
-    def reader(path, at):
-        asked.append((path, at))
-        return np.full((20, 24, 1), int(at * 100), dtype=np.uint8)
 
-    found = bring("oasis", "paper-mri", reader=reader, size=16)
-    assert asked == [(volumes, 0.45), (volumes, 0.5), (volumes, 0.55)]
+def test_each_slice_of_a_volume_is_an_image(bring, volumes):
+    volumes.unlink()
+    put_volume(volumes.with_suffix(".img"))
+    found = bring("oasis", "paper-mri", size=16)
     shown = [read_image(found.path(r), channels=1) for r in found.cohort.records]
-    assert [s[0, 0, 0] for s in shown] == [45, 50, 55]
     assert shown[0].shape == (16, 16, 1)
+    assert shown[0].max() < shown[1].max() < shown[2].max()
     assert (
         found.cohort.records[0].text == "an axial brain MRI of a patient aged over 75, nondemented"
     )
     assert found.cohort.subjects() == ("OAS2_0001",)
+
+
+def test_slices_are_shown_as_asked(bring, volumes):
+    volumes.unlink()
+    put_volume(volumes.with_suffix(".img"))
+    found = bring("oasis", "", show={"axis": "coronal", "volume": {"convention": "neurological"}})
+    assert read_image(found.path(found.cohort.records[0])).shape == (21, 24, 3)
 
 
 def test_scans_are_found_though_the_table_does_not_name_their_hospital(put, root, bring):
@@ -199,9 +209,8 @@ def test_scans_are_found_though_the_table_does_not_name_their_hospital(put, root
     put("IXI.csv", [row])
     (root / "IXI-T1").mkdir()
     for name in ("IXI012-HH-1211-T1.nii.gz", "IXI012-HH-1211-T2.nii.gz", "IXI013-HH-1-T1.nii.gz"):
-        (root / "IXI-T1" / name).write_bytes(b"")
-    grey = np.zeros((8, 8, 1), dtype=np.uint8)
-    found = bring("ixi", "external-mri", reader=lambda path, at: grey)
+        put_volume(root / "IXI-T1" / name)
+    found = bring("ixi", "external-mri")
     assert found.cohort.records[0].text == "an axial brain MRI of a male person aged under 40"
 
 

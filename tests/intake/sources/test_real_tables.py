@@ -135,12 +135,10 @@ def test_two_patient_numbers_that_share_files_are_one_person():
 
 def test_real_scans_and_slices_become_cohorts(tmp_path):
     pytest.importorskip("nibabel")
-    from fairgen.intake.nifti import read_slice
-
     root = tmp_path / "IXI"
     shutil.copytree(REAL.parent / "ixi_nifti10" / "images", root / "IXI-T1")
     shutil.copy(REAL / "IXI_demographics.csv", root / "IXI.csv")
-    how = How(size=64, absent="drop", reader=lambda path, at: read_slice(path, at=at))
+    how = How(size=64, absent="drop")
     scans = import_source("ixi", root, out=tmp_path / "ixi", preset="external-mri", how=how)
     assert (scans.source["images"], scans.source["images_absent"]) == (10, 553)
     assert scans.cohort.subgroup_counts() == {"female": 3, "male": 7}

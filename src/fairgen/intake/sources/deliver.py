@@ -1,25 +1,22 @@
 """From a plan to a cohort folder: pixels, groups, pseudonyms and terms, and nothing else."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fairgen.cohort.cohort import Cohort, Record
+from fairgen.cohort.cohort import Record
 from fairgen.cohort.schema import Group
-from fairgen.errors import CohortError, StudyError
-from fairgen.files.atomic import fresh_folder, write_text
+from fairgen.errors import StudyError
 from fairgen.files.digest import file_digest
-from fairgen.files.folder import CohortFolder, read_cohort, write_tables
-from fairgen.files.image import write_image
-from fairgen.intake.identity import pseudonym, read_salt, refuse_salt_inside
+from fairgen.files.folder import CohortFolder
+from fairgen.intake.identity import pseudonym, secret
+from fairgen.intake.make import Entry, Making, Rule, make_cohort, place_of
 from fairgen.intake.pick import refuse_nothing
-from fairgen.intake.pixels import Reader, read_other, read_pixels
-from fairgen.intake.source import made_from
+from fairgen.intake.pixels import Decoding, Showing
 from fairgen.intake.sources.places import locate
 from fairgen.intake.sources.plan import Item, Plan
 from fairgen.intake.sources.registry import find_source
@@ -28,8 +25,6 @@ from fairgen.modalities.modality import Prompts, find_modality
 
 TERMS_FILE = "TERMS.md"
 SPLIT_COLUMN = "release_split"
-Rule = Literal["drop", "error"]
-Found = Iterable[tuple[Item, Path]]
 
 
 class How(BaseModel, extra="forbid", frozen=True):
@@ -41,14 +36,18 @@ class How(BaseModel, extra="forbid", frozen=True):
         unreadable: What becomes of an image that cannot be read.
         salt: File with the secret that turns the release's subject ids into pseudonyms, made if
             there is none; ``None`` keeps the ids.
-        reader: Gives the pixels of files that are no ordinary pictures.
+        show: How DICOM files and volumes are shown.
+        flag_text: Whether images that seem to show words are marked.
+        workers: Number of processes that read images; the result is the same for any.
     """
 
     size: int | None = Field(default=None, ge=8, le=4096)
     absent: Rule = "error"
     unreadable: Rule = "error"
     salt: Path | None = None
-    reader: Reader = read_other
+    show: Showing = Showing()
+    flag_text: bool = True
+    workers: int = Field(default=1, ge=1)
 
 
 def import_source(
@@ -86,25 +85,23 @@ def import_source(
     found, absent = locate(plan.items, how.absent)
     refuse_nothing(plan.tables[0], len(found), {"no image file": absent})
     refuse_inside(out, Path(root))
-    salt = secret(how, out)
+    salt = secret(how.salt, out)
+    modality = find_modality(plan.modality)
+    prompts = Prompts(plan.schema, plan.template or modality.template)
     chosen = settings.model_dump(mode="json", exclude={"covid"})
     origin = {"importer": source.name, "options": chosen, "files": len(found)}
     origin |= origin_of(plan, how, salt)
-    if not made_from(out, origin):
-        with fresh_folder(out) as partial:
-            fill(partial, Task(plan, found, how, salt), {**origin, "images_absent": absent})
-            write_text(partial / TERMS_FILE, pages((source.terms, *plan.further)))
-    return read_cohort(out)
-
-
-@dataclass(frozen=True)
-class Task:
-    """Holds what is settled before the first image is read."""
-
-    plan: Plan
-    found: Found
-    how: How
-    salt: bytes
+    making = Making(
+        plan.tables[0],
+        tuple(entries(found, prompts, salt)),
+        prompts,
+        modality,
+        Decoding(how.size, modality.channels, how.show, how.flag_text),
+        how.unreadable,
+        (TERMS_FILE, pages((source.terms, *plan.further)).encode()),
+        how.workers,
+    )
+    return make_cohort(out, {**origin, "images_absent": absent}, making)
 
 
 def origin_of(plan: Plan, how: How, salt: bytes) -> dict[str, Any]:
@@ -117,6 +114,8 @@ def origin_of(plan: Plan, how: How, salt: bytes) -> dict[str, Any]:
         "dropped": plan.dropped,
         "dropped_by_label": {r: dict(n) for r, n in plan.gathered.losses.items()},
         "size": how.size,
+        "show": how.show.model_dump(mode="json"),
+        "flag_text": how.flag_text,
         "pseudonyms": pseudonym("fairgen", salt) if salt else "",
         "subject_waiver": plan.waiver,
     }
@@ -131,58 +130,15 @@ def digest(items: Iterable[Item]) -> str:
     return total.hexdigest()
 
 
-def secret(how: How, out: Path) -> bytes:
-    """Return the salt, or nothing if the release's subject ids are kept.
-
-    Raises:
-        StudyError: If it cannot be read or made, or lies in the cohort's folder.
-    """
-    if how.salt is None:
-        return b""
-    refuse_salt_inside(how.salt, out)
-    return read_salt(how.salt, create=True)
-
-
-def fill(root: Path, task: Task, origin: Mapping[str, Any]) -> None:
-    """Write images, table and description into a folder.
-
-    Raises:
-        CohortError: If an image is wrong, or none is left.
-        StudyError: If something cannot be written.
-    """
-    plan, how = task.plan, task.how
-    modality = find_modality(plan.modality)
-    prompts = Prompts(plan.schema, plan.template or modality.template)
-    records: list[Record] = []
-    unreadable = 0
-    for item, path in task.found:
-        try:
-            pixels = read_pixels(
-                path, size=how.size, channels=modality.channels, at=item.at, reader=how.reader
-            )
-        except CohortError as error:
-            if how.unreadable == "error":
-                place = f"{item.where.table}: row {item.number}"
-                raise CohortError(f"{place}: {error}") from error
-            unreadable += 1
-            continue
-        image = f"images/{len(records):06d}.png"
-        write_image(root / image, pixels)
-        records.append(record(item, image, prompts, task.salt))
-    refuse_nothing(plan.tables[0], len(records), {"unreadable image": unreadable})
-    source = {**origin, "images_unreadable": unreadable, "images": len(records)}
-    cohort = Cohort(plan.schema, tuple(records))
-    write_tables(CohortFolder(root, cohort, prompts, modality, source, terms=TERMS_FILE))
-
-
-def record(item: Item, image: str, prompts: Prompts, salt: bytes) -> Record:
-    """Return the record of an image that is in its place; the release's split is a column."""
-    group = Group(item.levels, item.label)
-    split = {SPLIT_COLUMN: item.split} if item.split else {}
-    extra = MappingProxyType({**item.extra, **split})
-    text = prompts.render(group)
-    subject = pseudonym(item.subject, salt) if salt else item.subject
-    return Record(image, subject, group, text, extra=extra)
+def entries(found: Iterable[tuple[Item, Path]], prompts: Prompts, salt: bytes) -> Iterator[Entry]:
+    """Yield the images with what the cohort says of them; the release's split is a column."""
+    for number, (item, path) in enumerate(found):
+        group = Group(item.levels, item.label)
+        split = {SPLIT_COLUMN: item.split} if item.split else {}
+        extra = MappingProxyType({**item.extra, **split})
+        subject = pseudonym(item.subject, salt) if salt else item.subject
+        record = Record(place_of(number), subject, group, prompts.render(group), extra=extra)
+        yield Entry(f"{item.where.table}: row {item.number}", path, item.at, record)
 
 
 def pages(terms: Iterable[Terms]) -> str:

@@ -24,7 +24,7 @@ from fairgen.intake.sources.traits import (
     sex,
     whole_years,
 )
-from fairgen.intake.sources.volumes import Slices
+from fairgen.intake.volumes import Slices
 
 SEX = "SEX_ID (1=m, 2=f)"
 AGAIN = "row of an earlier id"

@@ -15,7 +15,7 @@ from fairgen.intake.sources.release import Source
 from fairgen.intake.sources.tables import find_table, kept, read_table
 from fairgen.intake.sources.terms import Terms
 from fairgen.intake.sources.traits import Missing, Reading, Trait, age, schema_of, sex
-from fairgen.intake.sources.volumes import Slices
+from fairgen.intake.volumes import Slices
 
 Release = Literal["oasis1", "oasis2"]
 TABLES: Mapping[str, tuple[str, ...]] = {

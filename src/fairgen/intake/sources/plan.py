@@ -9,7 +9,7 @@ from types import MappingProxyType
 from fairgen.cohort.schema import Schema
 from fairgen.errors import CohortError
 from fairgen.files.rows import Row
-from fairgen.intake.pixels import Place
+from fairgen.intake.nifti import Place
 from fairgen.intake.sources.terms import Terms
 
 Losses = Mapping[str, Mapping[str, int]]

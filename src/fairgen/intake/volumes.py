@@ -1,10 +1,12 @@
 """Where volumes are cut into slices."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from fairgen.intake.pixels import Place
+from fairgen.errors import StudyError
+from fairgen.intake.nifti import LARGEST, Place
 
 
 def places(values: tuple[Place, ...]) -> tuple[Place, ...]:
@@ -25,3 +27,28 @@ def places(values: tuple[Place, ...]) -> tuple[Place, ...]:
 
 
 Slices = Annotated[tuple[Place, ...], AfterValidator(places)]
+
+
+def parse_slices(texts: Iterable[str]) -> tuple[Place, ...]:
+    """Return the slices that short texts name: ``80``, ``0.5`` or ``largest``.
+
+    Raises:
+        StudyError: If a text is none of these.
+    """
+    return tuple(parse_slice(text) for text in texts)
+
+
+def parse_slice(text: str) -> Place:
+    """Return the slice that a short text names.
+
+    Raises:
+        StudyError: If it names none.
+    """
+    if text in ("largest", LARGEST):
+        return LARGEST
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError as error:
+        raise StudyError(
+            f"slice '{text}': expected a number such as 80, a share such as 0.5, or largest"
+        ) from error

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from fairgen.engine import progress as module
-from fairgen.engine.progress import progress_bar
+from fairgen.files import progress as module
+from fairgen.files.progress import progress_bar
 
 
 class Terminal(io.StringIO):
