@@ -91,7 +91,7 @@ def test_a_model_draws_its_own_candidates_and_repeating_draws_none(
     assert set(drawn.cohort.counts().values()) == {3}
     assert {r.extra["guidance"] for r in drawn.cohort.records} == {"2.0"}
     assert {r.extra["steps"] for r in drawn.cohort.records} == {"2"}
-    monkeypatch.setattr("fairgen.engine.generate._draw", None)
+    monkeypatch.setattr("fairgen.engine.generate.draw", None)
     assert run(capsys, *command) == (0, out, "")
     err = refused(capsys, *command[:-1], 3)
     assert "holds a set with another model, plan or settings" in err
