@@ -41,6 +41,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {  # settings of fairgen, each change
     "plain AdamW": {"optimizer": "adamw-plain"},
     "channels last": {"channels_last": True},
     "no averages": {"ema": False},
+    "compiled": {"compile": True},
 }
 
 
@@ -79,6 +80,9 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--peer-python", default=sys.executable, help="of the peers' environment")
     parser.add_argument("--peer-script", help="diffusers' train_text_to_image.py")
+    parser.add_argument(
+        "--options", action=argparse.BooleanOptionalAction, default=True, help="settings alone"
+    )
     parser.add_argument("--pairs-of-runs", type=int, default=3, help="zero: none")
     return parser.parse_args()
 
@@ -111,7 +115,7 @@ def _runners(folder: CohortFolder, asked: argparse.Namespace, place: Path) -> di
         training = ready(name, method, {})
         found[name] = here(logged_step(training, folder, place / name))
         found[f"bare {name}"] = here(bare_step(training, asked.base, passes(method, asked.batch)))
-    for name, changes in OPTIONS.items():
+    for name, changes in (OPTIONS if asked.options else {}).items():
         training = ready(name, arms(asked.batch)[PLAIN], changes)
         found[name] = here(logged_step(training, folder, place / name))
     spare = ready("parts", METHODS["sd"], {})
@@ -157,7 +161,8 @@ def _report(found: Mapping[str, Rounds]) -> None:
     against = PEER if PEER in found else "sd"
     _compare(f"relative to {against}", found, whole, against)
     _compare("relative to the released step", found, [PAIRED], RELEASED)
-    _compare("fairgen with one setting changed, relative to fairgen", found, OPTIONS, PLAIN)
+    options = [name for name in OPTIONS if name in found]
+    _compare("fairgen with one setting changed, relative to fairgen", found, options, PLAIN)
     for name in arms(1):
         _compare(f"over the bare passes of {name}", found, [name], f"bare {name}")
     _compare("parts of a step alone", found, [n for n in found if n.startswith("part ")], "sd")
