@@ -8,8 +8,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file
 
+from fairgen.engine.average import Average
 from fairgen.engine.export import export_pipeline
 from fairgen.engine.generate import open_generator
 from fairgen.engine.optimizer import expected_tensors
@@ -174,3 +176,17 @@ def test_large_weights_have_a_scale_for_every_256_of_their_moments_in_eight_bits
 def test_an_optimizer_that_is_not_installed_is_refused_before_work_begins(run):
     with pytest.raises(MissingExtra, match="adamw-8bit needs bitsandbytes"):
         run(optimizer="adamw-8bit")
+
+
+def test_averages_are_those_of_diffusers_up_to_rounding():
+    weights = [torch.nn.Parameter(torch.randn(5, 3)), torch.nn.Parameter(torch.randn(7))]
+    own, theirs = Average(weights, decay=0.99), EMAModel(weights, decay=0.99)
+    for _ in range(20):
+        for weight in weights:
+            weight.data.add_(torch.randn_like(weight))
+        own.step(weights)
+        theirs.step(weights)
+    assert own.optimization_step == theirs.optimization_step == 20
+    assert own.cur_decay_value == theirs.cur_decay_value
+    for one, two in zip(own.shadow_params, theirs.shadow_params, strict=True):
+        assert torch.allclose(one, two, atol=1e-6)

@@ -7,6 +7,18 @@ from diffusers.training_utils import EMAModel
 from torch.nn import Parameter
 
 
+class Average(EMAModel):  # type: ignore[misc]
+    """Averages weights as diffusers does, in one pass over each and without a copy of it."""
+
+    @torch.no_grad()
+    def step(self, parameters: Iterable[Parameter]) -> None:
+        """Move the averages towards the weights."""
+        self.optimization_step += 1
+        self.cur_decay_value = self.get_decay(self.optimization_step)
+        for shadow, parameter in zip(self.shadow_params, parameters, strict=True):
+            shadow.lerp_(parameter, 1 - self.cur_decay_value)
+
+
 class NoAverage:
     """Stands where weights are not averaged: the last weights are the result."""
 
@@ -28,7 +40,7 @@ class NoAverage:
 
 def averaging(
     parameters: Sequence[Parameter], *, on: bool, decay: float, device: torch.device
-) -> EMAModel | NoAverage:
+) -> Average | NoAverage:
     """Return what averages the weights from now on.
 
     Args:
@@ -39,6 +51,6 @@ def averaging(
     """
     if not on:
         return NoAverage()
-    ema = EMAModel(parameters, decay=decay)
+    ema = Average(parameters, decay=decay)
     ema.to(device)
     return ema

@@ -38,8 +38,8 @@ from fairgen.objectives.preference import Alignment
 
 logger = logging.getLogger(__name__)
 COMPILER = {"layout_optimization": False}
-"""Options of ``torch.compile``. With convolutions laid out channels last, the compiled backward pass
-of PyTorch 2.13 on a CPU silently gives the layers before each upsampling no gradient from it."""
+"""Options of ``torch.compile``. With convolutions laid out channels last, the compiled backward
+pass of PyTorch 2.13 on a CPU silently gives the layers before each upsampling no gradient."""
 
 
 def prepare(  # noqa: PLR0913 - what a training is made of

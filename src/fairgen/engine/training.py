@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from fairgen.diffusion.draw import DrawPlan, PairDraw
 from fairgen.diffusion.schedule import Latents, Schedule
 from fairgen.engine.adaptive import Adaptive, Tap
-from fairgen.engine.average import NoAverage
+from fairgen.engine.average import Average, NoAverage
 from fairgen.engine.backbone import Backbone
 from fairgen.engine.device import moved
 from fairgen.engine.latents import LatentSource
@@ -83,7 +82,7 @@ class Training:
     backbone: Backbone
     models: Mapping[str, Any]
     optimizer: Any
-    ema: EMAModel | NoAverage
+    ema: Average | NoAverage
     schedule: Schedule
     draws: DrawPlan
     rows: Rows
