@@ -68,6 +68,8 @@ def _timed(folder: CohortFolder, asked: argparse.Namespace) -> dict[str, Rounds]
         if asked.peer_script is not None:
             command, environment = peer_command(folder, asked, place), _peer_environment(place)
             runners[PEER] = stack.enter_context(paused(command, environment))
+        if asked.only:
+            runners = {name: run for name, run in runners.items() if name in asked.only}
         return take_turns(runners, asked.rounds, asked.steps)
 
 
@@ -83,6 +85,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--options", action=argparse.BooleanOptionalAction, default=True, help="settings alone"
     )
+    parser.add_argument("--only", nargs="*", help="names of the arms that are timed")
     parser.add_argument("--pairs-of-runs", type=int, default=3, help="zero: none")
     return parser.parse_args()
 
@@ -158,17 +161,19 @@ def _peer_environment(place: Path) -> dict[str, str]:
 
 def _report(found: Mapping[str, Rounds]) -> None:
     whole = [n for n in found if not n.startswith(("bare ", "part ", *OPTIONS))]
-    against = PEER if PEER in found else "sd"
+    against = PEER if PEER in found else "sd" if "sd" in found else whole[0]
     _compare(f"relative to {against}", found, whole, against)
-    _compare("relative to the released step", found, [PAIRED], RELEASED)
-    options = [name for name in OPTIONS if name in found]
-    _compare("fairgen with one setting changed, relative to fairgen", found, options, PLAIN)
+    _compare("relative to the released step", found, [PAIRED, f"bare {PAIRED}"], RELEASED)
+    _compare("fairgen with one setting changed, relative to fairgen", found, OPTIONS, PLAIN)
     for name in arms(1):
         _compare(f"over the bare passes of {name}", found, [name], f"bare {name}")
     _compare("parts of a step alone", found, [n for n in found if n.startswith("part ")], "sd")
 
 
 def _compare(title: str, found: Mapping[str, Rounds], names: Iterable[str], against: str) -> None:
+    names = [name for name in names if name in found and against in found]
+    if not names:
+        return
     _say(f"\n| {title} | s/step | " + " | ".join(RATIOS) + " |\n" + "|---" * 5 + "|")
     for name in names:
         ratios = " | ".join(f"{r:.3f}" for r in found[name].over(found[against]))
