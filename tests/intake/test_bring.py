@@ -16,7 +16,7 @@ from fairgen.files.digest import folder_digest
 from fairgen.files.image import write_image
 from fairgen.intake import bring as bring_module
 from fairgen.intake import make as make_module
-from fairgen.intake.bring import BATCH, JOURNAL, Job, Outcome, bring, tidy
+from fairgen.intake.bring import BATCH, JOURNAL, Job, Outcome, bring, note, noted, tidy
 from fairgen.intake.pixels import Decoding
 from fairgen.intake.table import import_table
 
@@ -128,6 +128,14 @@ def test_a_killed_import_goes_on_without_reading_again_what_is_done(many, tmp_pa
     assert folder_digest(tmp_path / "out") == folder_digest(tmp_path / "whole")
     assert not list((tmp_path / "out").rglob(".*"))
     assert partials(tmp_path) == []
+
+
+def test_a_line_that_a_kill_cut_short_does_not_spoil_the_next(tmp_path):
+    journal = tmp_path / JOURNAL
+    journal.write_text('[true, ""]\n[true, "half a li')
+    assert noted(journal) == [Outcome(True)]
+    note(journal, [Outcome(False, "gone")])
+    assert noted(journal) == [Outcome(True), Outcome(False, "gone")]
 
 
 def stop_at(monkeypatch, module, name, error):
