@@ -35,7 +35,7 @@ def check_machine(settings: TrainSettings) -> None:
     """Raise unless this machine can do what the settings ask for.
 
     Raises:
-        StudyError: If it lacks the device for the arithmetic.
+        StudyError: If it lacks the device for the arithmetic, or settings contradict each other.
         MissingExtra: If the tracker is not installed.
     """
     if settings.tracker != "none" and find_spec(settings.tracker) is None:
@@ -47,6 +47,11 @@ def check_machine(settings: TrainSettings) -> None:
         raise MissingExtra(
             "optimizer: adamw-8bit needs bitsandbytes; expected `pip install bitsandbytes`, or "
             "optimizer=adamw"
+        )
+    if settings.compile and settings.channels_last:
+        raise StudyError(
+            "compile: gradients are lost where convolutions have their channels last; expected "
+            "channels_last=false beside it"
         )
     if settings.lora_rank is not None and settings.train_text_encoder:
         raise StudyError("lora_rank: adapters are the U-Net's; expected train_text_encoder=false")

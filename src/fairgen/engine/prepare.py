@@ -34,6 +34,9 @@ from fairgen.objectives.diversity import borrowing, other_law
 from fairgen.objectives.preference import Alignment
 
 logger = logging.getLogger(__name__)
+COMPILER = {"layout_optimization": False}
+"""Options of ``torch.compile``. With convolutions laid out channels last, the compiled backward
+pass of PyTorch 2.13 on a CPU silently gives the layers before an upsampling no gradient from it."""
 
 
 def prepare(  # noqa: PLR0913 - what a training is made of
@@ -175,7 +178,7 @@ def trained_models(backbone: Backbone, settings: TrainSettings, seed: int) -> di
     if settings.channels_last:
         backbone.unet.to(memory_format=torch.channels_last)
     if settings.compile:
-        backbone.unet.compile()
+        backbone.unet.compile(options=COMPILER)
     return models
 
 

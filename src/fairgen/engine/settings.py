@@ -33,7 +33,8 @@ class TrainSettings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False)
         optimizer: ``adamw`` in PyTorch's fused form, the same in its plain form, or with its state
             in eight bits (needs bitsandbytes; 0.50 works without a GPU too).
         channels_last: Lay the U-Net's convolutions out with the channels last.
-        compile: Compile the U-Net (``torch.compile``): minutes at the start, fewer a step.
+        compile: Compile the U-Net (``torch.compile``): minutes at the start. Not with
+            ``channels_last``.
         cache_latents: Encode each image once; otherwise at every draw.
         cache_prompts: Encode each prompt once; otherwise at every draw.
         flip: Mirror half of the images; unset, as the modality allows.
