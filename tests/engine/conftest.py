@@ -14,10 +14,12 @@ from fairgen.engine import train as train_module
 from fairgen.engine.backbone import save_pipeline
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.tiny import tiny_backbone
+from fairgen.engine.train import train
 from fairgen.files.folder import CohortFolder, write_cohort
 from fairgen.files.image import write_image
 from fairgen.files.layout import split_folder
 from fairgen.files.preferences import Preference, write_preferences
+from fairgen.methods import METHODS
 from fairgen.modalities.modality import Prompts, find_modality
 
 SCHEMA = Schema((Attribute("tone", ("light", "dark")),), Attribute("disease", ("eczema", "naevus")))
@@ -49,6 +51,15 @@ def base(tmp_path_factory):
     root = tmp_path_factory.mktemp("base") / "tiny"
     save_pipeline(tiny_backbone(size=32), root)
     return str(root)
+
+
+@pytest.fixture(scope="session")
+def model(cohort, base, tmp_path_factory):
+    settings = TrainSettings(
+        steps=1, batch_size=2, accumulation=1, grid_columns=0, tracker="none", probe_every=0
+    )
+    out = tmp_path_factory.mktemp("model") / "m"
+    return train(cohort, method=METHODS["sd"], base=base, out=out, settings=settings)
 
 
 @pytest.fixture

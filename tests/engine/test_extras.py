@@ -75,11 +75,13 @@ def test_adapters_resume_to_the_same_weights(run, cut_short):
     assert same(unet(whole / "pipeline"), unet(again / "pipeline"))
 
 
-def test_layers_without_the_name_are_refused(run):
+def test_settings_that_cannot_be_are_refused(run):
     with pytest.raises(StudyError, match="lora_targets: nothing; expected names"):
         run(lora_rank=2, lora_targets=("nothing",))
     with pytest.raises(StudyError, match="expected train_text_encoder=false"):
         run(lora_rank=2, train_text_encoder=True)
+    with pytest.raises(StudyError, match="expected channels_last=false"):
+        run(compile=True, channels_last=True)
 
 
 def test_the_prediction_type_can_be_chosen_and_is_saved(run):
@@ -157,7 +159,9 @@ def test_moments_in_eight_bits_are_taken_up_to_the_last_bit(run, cut_short, capl
         again = run("cut", **eight)
     assert "resuming at step 4" in caplog.text
     assert same(unet(whole / "pipeline"), unet(again / "pipeline"))
-    assert same(moments, load_file(again / name))
+    found = load_file(again / name)
+    assert same(moments, found)
+    assert {k: v.dtype for k, v in moments.items()} == {k: v.dtype for k, v in found.items()}
     assert not same(unet(whole / "pipeline"), unet(run("usual", ema=False) / "pipeline"))
 
 

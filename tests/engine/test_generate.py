@@ -17,25 +17,12 @@ from fairgen.engine.backbone import load_backbone
 from fairgen.engine.generate import generate, open_generator
 from fairgen.engine.pixels import stack
 from fairgen.engine.sampling import SAMPLERS, SampleSettings, caption_table, sample
-from fairgen.engine.train import train
 from fairgen.errors import CheckpointError, CohortError, StudyError
 from fairgen.files.folder import read_cohort
 from fairgen.files.image import is_whole
 from fairgen.files.layout import split_folder
-from fairgen.methods import METHODS
 
 SETTINGS = SampleSettings(steps=2, guidance=2.0, batch_size=3)
-
-
-@pytest.fixture(scope="module")
-def model(cohort, base, tmp_path_factory):
-    from fairgen.engine.settings import TrainSettings
-
-    settings = TrainSettings(
-        steps=1, batch_size=2, accumulation=1, grid_columns=0, tracker="none", probe_every=0
-    )
-    out = tmp_path_factory.mktemp("model") / "m"
-    return train(cohort, method=METHODS["sd"], base=base, out=out, settings=settings)
 
 
 @pytest.fixture

@@ -23,9 +23,6 @@ from fairgen.engine.extractor import (
 from fairgen.engine.features import train_extractor
 from fairgen.engine.generate import generate, open_generator
 from fairgen.engine.sampling import SampleSettings
-from fairgen.engine.settings import TrainSettings
-from fairgen.engine.train import train
-from fairgen.methods import METHODS
 
 SETTINGS = SampleSettings(steps=2, guidance=2.0, batch_size=3)
 DRIVER = """
@@ -72,15 +69,6 @@ features = extractor.features(images)
 counts = {"drawn": drawn, "seen": seen, "read": len(read)}
 np.savez(root / f"{rank}.npz", features=features, **counts, **said)
 """
-
-
-@pytest.fixture(scope="module")
-def model(cohort, base, tmp_path_factory):
-    settings = TrainSettings(
-        steps=1, batch_size=2, accumulation=1, grid_columns=0, tracker="none", probe_every=0
-    )
-    out = tmp_path_factory.mktemp("model") / "m"
-    return train(cohort, method=METHODS["sd"], base=base, out=out, settings=settings)
 
 
 def arguments(model, out, per_group):

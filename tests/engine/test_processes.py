@@ -64,7 +64,9 @@ def together(cohort, base, out, *, settings, by="ddp_cpu", more=(), run=("-m", "
     ]  # fmt: skip
     env = {k: v for k, v in os.environ.items() if k != "ACCELERATE_USE_CPU"}
     env |= {"DS_ACCELERATOR": "cpu"} if "deepspeed" in by else {"ACCELERATE_USE_CPU": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["processes"] == 2
