@@ -63,6 +63,8 @@ def test_equal_cohorts_give_equal_bytes_and_an_unsplit_one_is_packed_too(make_fo
     root = make_folder().root
     first, second = (pack_cohort(root, tmp_path / name).root for name in ("one", "two"))
     assert folder_digest(first) == folder_digest(second)
+    with tarfile.open(first / "images" / "000000.tar") as tar:
+        assert {(m.mtime, m.uid, m.uname, m.mode) for m in tar} == {(0, 0, "", 0o644)}
     assert len(read_cohort(first).cohort) == 24
 
 
