@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,36 @@ def watched(training, *more):
 
 train._finish = watched
 main(sys.argv[2:])
+"""
+
+LEAVING = """
+import os
+import sys
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from fairgen.engine import processes
+
+
+def work():
+    processes.this_process()
+    model = DistributedDataParallel(torch.nn.Linear(64, 64))
+    model(torch.ones(4, 64)).sum().backward()
+    sys.setswitchinterval(60)  # other threads get Python's lock only where this one waits
+    for _ in range(9):
+        torch.distributed.all_reduce(torch.ones(3))
+    processes.wait_for_all()
+    processes.leave()
+
+
+for port in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        os.environ["MASTER_PORT"] = port
+        work()
+        break
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 
@@ -220,3 +252,23 @@ def test_two_processes_under_deepspeed_agree_with_one(single, cohort, base, said
         cohort, base, tmp_path / "two", by="deepspeed_zero2_cpu", settings=SHARDED, more=more
     )
     assert_same_training(single, both)
+
+
+@pytest.mark.slow
+def test_processes_that_leave_right_after_a_meeting_neither_abort_nor_wait_for_ever():
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("localhost", 0))) for _ in range(20)]
+        ports = [str(s.getsockname()[1]) for s in held]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", LEAVING, *ports], stderr=subprocess.PIPE, text=True,
+            env={
+                **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+                "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "ACCELERATE_USE_CPU": "1",
+            },
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in both:
+        _, told = process.communicate(timeout=300)
+        assert process.returncode == 0, told[-1000:]

@@ -5,6 +5,7 @@ arguments, in the same order.
 """
 
 import atexit
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeVar
@@ -17,6 +18,7 @@ from fairgen.files.progress import progress_bar
 
 T = TypeVar("T")
 R = TypeVar("R")
+PAUSE = 0.5  # seconds
 
 
 @cache
@@ -30,8 +32,24 @@ def this_process() -> PartialState:
         state = PartialState(backend="gloo")  # told of a CPU, it would leave DeepSpeed out
     else:
         state = PartialState(cpu=cpu)
-    atexit.register(state.destroy_process_group)  # gloo may abort if it lives on past the end
+    atexit.register(leave)  # gloo may abort if it lives on past the end
     return state
+
+
+def let_go() -> None:
+    """Give the threads of gloo time to free what they did last, before their group is destroyed.
+
+    That needs Python's lock. With PyTorch 2.13 a group that is destroyed meanwhile aborts, or waits
+    for its threads while they wait for the lock.
+    """
+    if torch.distributed.is_initialized():
+        time.sleep(PAUSE)
+
+
+def leave() -> None:
+    """Leave the other processes."""
+    let_go()
+    this_process().destroy_process_group()
 
 
 def own_share(items: Sequence[T]) -> Sequence[T]:

@@ -29,6 +29,7 @@ from fairgen.engine.pairs import (
 )
 from fairgen.engine.prepare import prepare
 from fairgen.engine.probes import calibrated, condition_strength, probe_pairs
+from fairgen.engine.processes import let_go
 from fairgen.engine.resume import resume, save
 from fairgen.engine.settings import TrainSettings
 from fairgen.engine.sharding import is_deepspeed, is_sharded, whole_backbone
@@ -281,7 +282,8 @@ def _finish(
 
 
 def _end(training: Training, out: Path) -> None:
-    """Let the trackers write what they hold."""
+    """Let the trackers write what they hold, and leave the other processes."""
+    let_go()
     with write_errors(out):
         training.accelerator.end_training()
 
