@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import NamedTuple
 
 from fairgen.errors import CohortError, StudyError
@@ -72,9 +73,11 @@ def bring(root: Path, jobs: Sequence[Job], how: Decoding, workers: int) -> Itera
     done = noted(journal)
     yield from done
     with progress_bar("import", len(jobs), len(done)) as advance:
+        began, count = monotonic(), 0
         for found in outcomes(root, jobs[len(done) :], how, workers):
             note(journal, found)
-            advance(len(found), "")
+            count += len(found)
+            advance(len(found), f"{count / (monotonic() - began):.0f}/s")
             yield from found
 
 
